@@ -1,0 +1,177 @@
+//! Element types.
+
+use half::{bf16, f16};
+use std::fmt;
+
+/// The type of a tensor's elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DType {
+    /// One byte, 0 or 1.
+    Bool,
+    /// Unsigned 8-bit integer.
+    U8,
+    /// Signed 8-bit integer.
+    I8,
+    /// Signed 16-bit integer.
+    I16,
+    /// Signed 32-bit integer.
+    I32,
+    /// Signed 64-bit integer.
+    I64,
+    /// IEEE half precision; arithmetic is done in f32.
+    F16,
+    /// bfloat16; arithmetic is done in f32.
+    BF16,
+    /// IEEE single precision.
+    F32,
+    /// IEEE double precision.
+    F64,
+}
+
+impl DType {
+    /// Every dtype.
+    pub const ALL: [DType; 10] = [
+        DType::Bool,
+        DType::U8,
+        DType::I8,
+        DType::I16,
+        DType::I32,
+        DType::I64,
+        DType::F16,
+        DType::BF16,
+        DType::F32,
+        DType::F64,
+    ];
+
+    /// Bytes per element.
+    pub const fn size(self) -> usize {
+        match self {
+            DType::Bool | DType::U8 | DType::I8 => 1,
+            DType::I16 | DType::F16 | DType::BF16 => 2,
+            DType::I32 | DType::F32 => 4,
+            DType::I64 | DType::F64 => 8,
+        }
+    }
+
+    /// Whether this is f16, bf16, f32 or f64.
+    pub const fn is_float(self) -> bool {
+        matches!(self, DType::F16 | DType::BF16 | DType::F32 | DType::F64)
+    }
+
+    /// Whether this is an integer type; bool is not.
+    pub const fn is_int(self) -> bool {
+        !self.is_float() && !matches!(self, DType::Bool)
+    }
+
+    /// NumPy's name for it: `float32`, `int8`, `bool`; `bfloat16` for [`DType::BF16`].
+    pub const fn name(self) -> &'static str {
+        match self {
+            DType::Bool => "bool",
+            DType::U8 => "uint8",
+            DType::I8 => "int8",
+            DType::I16 => "int16",
+            DType::I32 => "int32",
+            DType::I64 => "int64",
+            DType::F16 => "float16",
+            DType::BF16 => "bfloat16",
+            DType::F32 => "float32",
+            DType::F64 => "float64",
+        }
+    }
+
+    /// The dtype with this [`name`](DType::name).
+    pub fn from_name(name: &str) -> Option<DType> {
+        DType::ALL.into_iter().find(|d| d.name() == name)
+    }
+}
+
+impl fmt::Display for DType {
+    /// The short form that error messages use: `f32`, `i8`, `bool`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DType::Bool => "bool",
+            DType::U8 => "u8",
+            DType::I8 => "i8",
+            DType::I16 => "i16",
+            DType::I32 => "i32",
+            DType::I64 => "i64",
+            DType::F16 => "f16",
+            DType::BF16 => "bf16",
+            DType::F32 => "f32",
+            DType::F64 => "f64",
+        })
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// A Rust type that a tensor can hold. Bool tensors hold bytes that are 0 or 1; Rust's `bool` has
+/// that representation.
+pub trait Element: sealed::Sealed + Copy + Default + PartialEq + Send + Sync + fmt::Debug + 'static {
+    /// The matching dtype.
+    const DTYPE: DType;
+    /// The value as f64, rounded to nearest where f64 cannot hold it.
+    fn to_f64(self) -> f64;
+    /// The nearest value of this type; integers truncate towards zero and saturate, NaN becomes 0.
+    fn from_f64(v: f64) -> Self;
+}
+
+macro_rules! elements {
+    ($($t:ty, $d:ident, $x:ident => $to:expr, $v:ident => $from:expr;)*) => {$(
+        impl sealed::Sealed for $t {}
+        impl Element for $t {
+            const DTYPE: DType = DType::$d;
+            #[inline(always)]
+            fn to_f64(self) -> f64 { let $x = self; $to }
+            #[inline(always)]
+            fn from_f64($v: f64) -> Self { $from }
+        }
+    )*};
+}
+
+elements! {
+    bool, Bool, x => x as u8 as f64, v => v != 0.0;
+    u8, U8, x => x as f64, v => v as u8;
+    i8, I8, x => x as f64, v => v as i8;
+    i16, I16, x => x as f64, v => v as i16;
+    i32, I32, x => x as f64, v => v as i32;
+    i64, I64, x => x as f64, v => v as i64;
+    f16, F16, x => x.to_f64(), v => f16::from_f64(v);
+    bf16, BF16, x => x.to_f64(), v => bf16::from_f64(v);
+    f32, F32, x => x as f64, v => v as f32;
+    f64, F64, x => x, v => v;
+}
+
+/// Runs a block with a type alias for the Rust type of a dtype. The one dtype dispatch of the
+/// repository: `dispatch!(dtype, T => body)` covers every dtype, and `dispatch!(dtype in [F32, F64],
+/// T => body, else other)` some.
+#[macro_export]
+macro_rules! dispatch {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        $crate::dispatch!($dtype in [Bool, U8, I8, I16, I32, I64, F16, BF16, F32, F64], $T => $body)
+    };
+    ($dtype:expr in [$($d:ident),* $(,)?], $T:ident => $body:expr $(, else $other:expr)?) => {
+        match $dtype {
+            $($crate::DType::$d => { type $T = $crate::rust_type!($d); $body })*
+            $(#[allow(unreachable_patterns)] _ => $other,)?
+        }
+    };
+}
+
+/// The Rust type of a [`DType`] variant.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! rust_type {
+    (Bool) => { bool };
+    (U8) => { u8 };
+    (I8) => { i8 };
+    (I16) => { i16 };
+    (I32) => { i32 };
+    (I64) => { i64 };
+    (F16) => { $crate::half::f16 };
+    (BF16) => { $crate::half::bf16 };
+    (F32) => { f32 };
+    (F64) => { f64 };
+}
