@@ -109,7 +109,9 @@ mod sealed {
 
 /// A Rust type that a tensor can hold. Bool tensors hold bytes that are 0 or 1; Rust's `bool` has
 /// that representation.
-pub trait Element: sealed::Sealed + Copy + Default + PartialEq + Send + Sync + fmt::Debug + 'static {
+pub trait Element:
+    sealed::Sealed + Copy + Default + PartialEq + Send + Sync + fmt::Debug + 'static
+{
     /// The matching dtype.
     const DTYPE: DType;
     /// The value as f64, rounded to nearest where f64 cannot hold it.
@@ -145,14 +147,14 @@ elements! {
 }
 
 /// Runs a block with a type alias for the Rust type of a dtype. The one dtype dispatch of the
-/// repository: `dispatch!(dtype, T => body)` covers every dtype, and `dispatch!(dtype in [F32, F64],
-/// T => body, else other)` some.
+/// repository: `dispatch!(dtype, T => body)` covers every dtype, and `dispatch!(dtype, [F32, F64], T =>
+/// body, else other)` some.
 #[macro_export]
 macro_rules! dispatch {
     ($dtype:expr, $T:ident => $body:expr) => {
-        $crate::dispatch!($dtype in [Bool, U8, I8, I16, I32, I64, F16, BF16, F32, F64], $T => $body)
+        $crate::dispatch!($dtype, [Bool, U8, I8, I16, I32, I64, F16, BF16, F32, F64], $T => $body)
     };
-    ($dtype:expr in [$($d:ident),* $(,)?], $T:ident => $body:expr $(, else $other:expr)?) => {
+    ($dtype:expr, [$($d:ident),* $(,)?], $T:ident => $body:expr $(, else $other:expr)?) => {
         match $dtype {
             $($crate::DType::$d => { type $T = $crate::rust_type!($d); $body })*
             $(#[allow(unreachable_patterns)] _ => $other,)?
@@ -164,14 +166,34 @@ macro_rules! dispatch {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! rust_type {
-    (Bool) => { bool };
-    (U8) => { u8 };
-    (I8) => { i8 };
-    (I16) => { i16 };
-    (I32) => { i32 };
-    (I64) => { i64 };
-    (F16) => { $crate::half::f16 };
-    (BF16) => { $crate::half::bf16 };
-    (F32) => { f32 };
-    (F64) => { f64 };
+    (Bool) => {
+        bool
+    };
+    (U8) => {
+        u8
+    };
+    (I8) => {
+        i8
+    };
+    (I16) => {
+        i16
+    };
+    (I32) => {
+        i32
+    };
+    (I64) => {
+        i64
+    };
+    (F16) => {
+        $crate::half::f16
+    };
+    (BF16) => {
+        $crate::half::bf16
+    };
+    (F32) => {
+        f32
+    };
+    (F64) => {
+        f64
+    };
 }
