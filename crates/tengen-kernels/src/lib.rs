@@ -1,1 +1,3 @@
 //! CPU kernels: slices in, slices out.
+
+pub mod copy;
