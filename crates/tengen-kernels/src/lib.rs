@@ -1,3 +1,7 @@
 //! CPU kernels: slices in, slices out.
 
 pub mod copy;
+pub mod index;
+mod multiversion;
+pub mod pooling;
+pub mod sort;
