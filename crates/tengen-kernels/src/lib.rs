@@ -8,4 +8,5 @@ pub mod map;
 mod multiversion;
 pub mod pool;
 pub mod pooling;
+pub mod reduce;
 pub mod sort;

@@ -1,7 +1,6 @@
 //! Elementwise loops: one formula over every element of contiguous runs.
 
 use crate::lanes::{Arch, Float, Kernel, Lane, Num, dispatch};
-use std::marker::PhantomData;
 
 /// An elementwise formula of `N` arguments and its derivative, each written once.
 pub trait Map<const N: usize>: Copy + Send + Sync + 'static {
@@ -249,30 +248,23 @@ pub unsafe fn test<T: Float, P: Predicate<N>, const N: usize>(
     dispatch(Test { predicate, xs, y, n });
 }
 
-/// A formula over plain elements (integers, bools), which the compiler vectorises.
-pub trait Scalar<I: Copy, O: Copy, const N: usize>: Copy + Send + Sync + 'static {
-    /// The value at `x`.
-    fn f(&self, x: [I; N]) -> O;
-}
-
-struct ScalarLoop<'a, I, O, M, const N: usize> {
-    map: &'a M,
+struct ScalarLoop<I, O, F, const N: usize> {
+    f: F,
     xs: [Src<I>; N],
     y: *mut O,
     n: usize,
-    kind: PhantomData<(I, O)>,
 }
 
 /// Elements per block of the scalar loop; its operands fit in the first-level cache.
 const BLOCK: usize = 256;
 
-impl<I: Copy + Default, O: Copy + Default, M: Scalar<I, O, N>, const N: usize> Kernel
-    for ScalarLoop<'_, I, O, M, N>
+impl<I: Copy + Default, O: Copy + Default, F: Fn([I; N]) -> O, const N: usize> Kernel
+    for ScalarLoop<I, O, F, N>
 {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
-        let Self { map, xs, y, n, .. } = self;
+        let Self { f, xs, y, n } = self;
         let mut blocks = [[I::default(); BLOCK]; N];
         let mut out = [O::default(); BLOCK];
         let mut i = 0;
@@ -290,7 +282,7 @@ impl<I: Copy + Default, O: Copy + Default, M: Scalar<I, O, N>, const N: usize> K
                 }
             }
             for (j, o) in out.iter_mut().enumerate() {
-                *o = map.f(std::array::from_fn(|k| blocks[k][j]));
+                *o = f(std::array::from_fn(|k| blocks[k][j]));
             }
             // SAFETY: `y` is writable for `n` elements by the contract, and i + r ≤ n.
             unsafe { y.add(i).copy_from_nonoverlapping(out.as_ptr(), r) };
@@ -299,16 +291,19 @@ impl<I: Copy + Default, O: Copy + Default, M: Scalar<I, O, N>, const N: usize> K
     }
 }
 
-/// y[i] = f(x₀[i], …) for i < n, over plain elements.
+/// y[i] = f(x₀[i], …) for i < n, over plain elements (integers, bools): the compiler vectorises.
 ///
 /// # Safety
 /// As [`forward`].
 #[inline]
-pub unsafe fn scalar<I, O, M, const N: usize>(map: &M, xs: [Src<I>; N], y: *mut O, n: usize)
-where
+pub unsafe fn scalar<I, O, const N: usize>(
+    f: impl Fn([I; N]) -> O,
+    xs: [Src<I>; N],
+    y: *mut O,
+    n: usize,
+) where
     I: Copy + Default,
     O: Copy + Default,
-    M: Scalar<I, O, N>,
 {
-    dispatch(ScalarLoop { map, xs, y, n, kind: PhantomData });
+    dispatch(ScalarLoop { f, xs, y, n });
 }

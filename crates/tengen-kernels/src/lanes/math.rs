@@ -352,9 +352,6 @@ impl<L: Lane> Num for L {
     }
     #[inline(always)]
     fn modulo(self, o: Self) -> Self {
-        self.map2(o, |a, b| {
-            let r = a % b;
-            if r != 0.0 && (r < 0.0) != (b < 0.0) { r + b } else { r }
-        })
+        self.map2(o, |a, b| a % b)
     }
 }

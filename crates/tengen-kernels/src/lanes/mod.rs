@@ -110,7 +110,7 @@ pub trait Num: Copy {
     fn pow(self, e: Self) -> Self;
     /// The angle of the point (x, self).
     fn atan2(self, x: Self) -> Self;
-    /// The remainder of self ÷ o with the sign of `o`.
+    /// The remainder of self ÷ o with the sign of `self`.
     fn modulo(self, o: Self) -> Self;
 }
 
