@@ -169,14 +169,9 @@ impl GradManager {
             };
             pairs.push((y.clone(), dy));
         }
-        let vars: Vec<(Var, usize)> = self
-            .attached
-            .iter()
-            .enumerate()
-            .filter_map(|(i, a)| Some((a.var.get()?, i)))
-            .collect();
-        let wanted: Vec<u32> =
-            vars.iter().map(|(v, _)| session.watch(v.id(), &v.get())).collect();
+        let vars: Vec<(Var, usize)> =
+            self.attached.iter().enumerate().filter_map(|(i, a)| Some((a.var.get()?, i))).collect();
+        let wanted: Vec<u32> = vars.iter().map(|(v, _)| session.watch(v.id(), &v.get())).collect();
         let grads = session.backward(&pairs, &wanted)?;
         for ((var, i), grad) in vars.into_iter().zip(grads) {
             let mut grad = grad;
