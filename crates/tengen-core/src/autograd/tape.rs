@@ -96,6 +96,12 @@ pub(crate) fn record<O: Op>(op: O, inputs: &[&Tensor], results: &mut Tensors) {
     });
 }
 
+/// Runs `f` with recording paused on this thread.
+pub fn without_recording<R>(f: impl FnOnce() -> R) -> R {
+    let _pause = Pause::new();
+    f()
+}
+
 /// Stops recording until dropped.
 pub(crate) struct Pause(u32);
 
@@ -323,6 +329,11 @@ impl Gradient<'_> {
                 Tensor::zeros(&meta.shape, meta.dtype)
             }
         }
+    }
+
+    /// The gradient to result `k`, if one arrived.
+    pub fn dy_if_any(&self, k: usize) -> Option<Tensor> {
+        self.dys[k].clone()
     }
 
     /// Whether a gradient to input `k` is asked for.
