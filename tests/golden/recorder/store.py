@@ -173,6 +173,8 @@ class Family:
         keywords = {k: tuples(v) for k, v in attrs.items()}
 
         def call(tensors):
+            if op == "scatter":  # MegEngine scatters into its argument
+                tensors = {**tensors, "inp": tensors["inp"] * 1}
             if by_name:
                 return fn(**tensors, **keywords)
             args = list(tensors.values())
