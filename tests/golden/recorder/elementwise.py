@@ -50,6 +50,7 @@ SPECIAL = np.array(
     + [88, -87, 100, -100, 3.4e38, -3.4e38, 0.5, -0.5, 1.5, 2.5, -2.5, 20, -20, 1e-7, -1e-7],
     "float32",
 )
+BEND = "the gradient on the bend is a convention"
 # Where a function bends: the value on the bend decides its gradient.
 KINKS = {
     "abs": [0, 1, -1, 2],
@@ -112,7 +113,7 @@ def unary(family):
         if op != "atan":
             family.op(name, op, {"x": real(name, (3, 5), low, high, "float16")})
     for op, values in KINKS.items():
-        family.op(f"{op}_kink", op, {"x": np.array(values, "float32")})
+        family.op(f"{op}_kink", op, {"x": np.array(values, "float32")}, why=BEND)
     for op in INTEGER:
         positive = op in ("log1p", "sqrt")
         x = integers(op, (2, 5), 0 if positive else -9, 9)
@@ -131,9 +132,8 @@ def clip(family):
     family.op("clip", "clip", {"x": x}, {"lower": -1, "upper": 1.5})
     family.op("clip_lower", "clip", {"x": x}, {"lower": 0.25})
     family.op("clip_upper", "clip", {"x": x}, {"upper": -0.5})
-    family.op(
-        "clip_kink", "clip", {"x": np.array([0, 2, 1, 3, -1], "float32")}, {"lower": 0, "upper": 2}
-    )
+    bends = {"x": np.array([0, 2, 1, 3, -1], "float32")}
+    family.op("clip_kink", "clip", bends, {"lower": 0, "upper": 2}, why=BEND)
     family.op("clip_i32", "clip", {"x": integers("clip", (7,), -9, 9)}, {"lower": -3, "upper": 4})
     half = real("clip_f16", (7,), dtype="float16")
     family.op("clip_f16", "clip", {"x": half}, {"lower": -1, "upper": 1})
@@ -162,7 +162,7 @@ def binary(family):
                 family.op(name, op, half)
         if op in ("maximum", "minimum"):
             tied = {"x": np.array([1, 2, 3], "float32"), "y": np.array([1, 3, 2], "float32")}
-            family.op(f"{op}_ties", op, tied)
+            family.op(f"{op}_ties", op, tied, why=BEND)
     for op, scalar in (("add", 2), ("sub", 0.5), ("mul", -1.5), ("div", 4), ("pow", 2), ("pow", 3)):
         name = f"{op}_python_{scalar}".replace(".", "_").replace("-", "minus_")
         family.op(name, op, {"x": real(name, (2, 3, 4))}, {"y": scalar})
@@ -275,7 +275,7 @@ def selection(family):
         name = f"prelu_{kind}"
         family.op(name, "prelu", {"x": real(name, shape), "y": real(name + "w", weight, 0, 1)})
     kink = {"x": np.array([[0, -1, 1, 2]], "float32"), "y": np.array([0.5], "float32")}
-    family.op("prelu_kink", "prelu", kink)
+    family.op("prelu_kink", "prelu", kink, why=BEND)
 
 
 def record(family):

@@ -59,7 +59,8 @@ def plain(family):
     family.op("sum_no_axes", "sum", {"inp": real("none", (2, 3))}, {"axis": []})
     for op in ("max", "min"):
         x = np.array([[1, 3, 3], [2, 2, 2], [0, 5, 1]], "float32")
-        family.op(f"{op}_ties", op, {"inp": x}, {"axis": 1})
+        why = "every tied extremum receives the whole gradient"
+        family.op(f"{op}_ties", op, {"inp": x}, {"axis": 1}, why=why)
         x[1, 1] = np.nan
         family.op(f"{op}_nan", op, {"inp": x}, {"axis": 1}, grads=[])
     for op in ("sum", "prod"):
