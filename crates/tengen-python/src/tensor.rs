@@ -225,7 +225,9 @@ impl PyTensor {
     fn item<'py>(slf: Ref<'_, 'py>, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
         let t = slf.get().value();
         if args.is_empty() && t.numel() != 1 {
-            return Err(PyValueError::new_err(format!("item: a tensor of one element is needed, not {t}")));
+            return Err(PyValueError::new_err(format!(
+                "item: a tensor of one element is needed, not {t}"
+            )));
         }
         to_numpy(slf.py(), &t)?.call_method1("item", args)
     }
@@ -521,13 +523,17 @@ impl PyTensor {
 
 impl PyTensor {
     fn one(&self, what: &str) -> PyResult<f64> {
-        self.value()
-            .item()
-            .map_err(|_| PyValueError::new_err(format!("{what}() of a tensor needs exactly one element")))
+        self.value().item().map_err(|_| {
+            PyValueError::new_err(format!("{what}() of a tensor needs exactly one element"))
+        })
     }
 }
 
 /// Arguments given one by one or as one sequence.
 fn variadic(args: &Bound<'_, PyTuple>) -> PyResult<Vec<isize>> {
-    if args.len() == 1 { ints(&args.get_item(0)?) } else { args.iter().map(|a| convert::int(&a)).collect() }
+    if args.len() == 1 {
+        ints(&args.get_item(0)?)
+    } else {
+        args.iter().map(|a| convert::int(&a)).collect()
+    }
 }
