@@ -5,7 +5,7 @@ import pickle
 import re
 import secrets
 
-from ._unpickler import DamagedFileError, UnsafePickleError
+from ._checkpoint_objects import DamagedFileError, UnsafePickleError
 from ._unpickler import Unpickler as _Unpickler
 from .tensor import Parameter, Tensor
 

@@ -111,10 +111,13 @@ def test_signatures_are_those_of_the_interface():
     assert str(inspect.signature(M.PReLU)) == (
         "(num_parameters: int = 1, init: float = 0.25, **kwargs)"
     )
-    assert list(inspect.signature(M.Conv2d).parameters) == (
-        "in_channels out_channels kernel_size stride padding dilation groups bias conv_mode "
-        "compute_mode padding_mode kwargs"
-    ).split()
+    assert (
+        list(inspect.signature(M.Conv2d).parameters)
+        == (
+            "in_channels out_channels kernel_size stride padding dilation groups bias conv_mode "
+            "compute_mode padding_mode kwargs"
+        ).split()
+    )
     with pytest.raises(TypeError):
         M.Linear(2, 2, colour="red")
 

@@ -262,9 +262,7 @@ def test_loading_takes_a_closure():
         return np.full(3, len(seen), "float32")
 
     layer.load_state_dict(closure)
-    assert seen == [
-        (n, (1, 3, 1, 1)) for n in ("bias", "running_mean", "running_var", "weight")
-    ]
+    assert seen == [(n, (1, 3, 1, 1)) for n in ("bias", "running_mean", "running_var", "weight")]
     assert (layer.weight.numpy() == 4).all()
 
 

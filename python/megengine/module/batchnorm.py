@@ -187,9 +187,7 @@ class SyncBatchNorm(_BatchNorm):
     ):
         if group is not None:
             raise ValueError("SyncBatchNorm: groups of processes are not supported")
-        super().__init__(
-            num_features, eps, momentum, affine, track_running_stats, freeze, **kwargs
-        )
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, freeze, **kwargs)
 
     def _check_input_ndim(self, inp):
         if inp.ndim not in (2, 3, 4):

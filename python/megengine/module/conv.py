@@ -119,17 +119,8 @@ class _PaddedConv(_ConvNd):
         padding = self.padding
         if self.padding_mode != "zeros":
             inp, padding = F.pad(inp, self.get_pad_witdth(), self.padding_mode), 0
-        return conv(
-            inp,
-            weight,
-            bias,
-            self.stride,
-            padding,
-            self.dilation,
-            self.groups,
-            self.conv_mode,
-            self.compute_mode,
-        )
+        modes = self.conv_mode, self.compute_mode
+        return conv(inp, weight, bias, self.stride, padding, self.dilation, self.groups, *modes)
 
     def forward(self, inp):
         return self.calc_conv(inp, self.weight, self.bias)

@@ -1,6 +1,5 @@
 """``Module``, the base class of every layer and network."""
 
-import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from ..tensor import Parameter, Tensor
 from ..utils.hook import HookHandler
+from ._tree import checked, dotted, replaced
 
 _HOOKS = frozenset(("_forward_pre_hooks", "_forward_hooks"))
 
@@ -22,23 +22,6 @@ def _leaves(value, path):
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
             yield from _leaves(item, (*path, index))
-
-
-def _replaced(container, path, value):
-    """Puts ``value`` at ``path`` in nested containers and returns the outermost one."""
-    if not path:
-        return value
-    key, rest = path[0], path[1:]
-    if isinstance(container, tuple):
-        items = list(container)
-        items[key] = _replaced(items[key], rest, value)
-        return container._make(items) if hasattr(container, "_make") else tuple(items)
-    container[key] = _replaced(container[key], rest, value)
-    return container
-
-
-def _dotted(path):
-    return ".".join(map(str, path))
 
 
 class Module:
@@ -169,7 +152,7 @@ class Module:
         start = (prefix,) if prefix else ()
         for path, item, owner in self._walk(set() if seen is None else seen, recursive):
             if kind(item):
-                name = _dotted(start + path)
+                name = dotted(start + path)
                 yield (name, item, owner) if with_parent else (name, item)
 
     def _unnamed(self, kind, with_parent=False, **kwargs):
@@ -219,9 +202,7 @@ class Module:
         yield (self, None) if kwargs.get("with_parent") else self
         yield from self._unnamed(_is_module, **kwargs)
 
-    def named_modules(
-        self, prefix: str | None = None, **kwargs
-    ) -> Iterable[tuple[str, "Module"]]:
+    def named_modules(self, prefix: str | None = None, **kwargs) -> Iterable[tuple[str, "Module"]]:
         """Iterates over ``(name, module)`` for this module, named ``prefix``, and its content."""
         root = (prefix or "", self)
         yield (*root, None) if kwargs.get("with_parent") else root
@@ -239,7 +220,7 @@ class Module:
             if name not in _HOOKS:
                 for path, item in _leaves(value, (name,)):
                     if isinstance(item, Module):
-                        lines += f"({_dotted(path)}): {item!r}".splitlines()
+                        lines += f"({dotted(path)}): {item!r}".splitlines()
         if lines in ([], [info]):
             return f"{type(self).__name__}({info})"
         return "\n  ".join([f"{type(self).__name__}(", *lines]) + "\n)"
@@ -297,7 +278,7 @@ class Module:
         for path, old, new in chosen:
             if tuple(old.shape) != tuple(new.shape):
                 raise ValueError(
-                    f"replace_param: `{_dotted(path)}` has shape {tuple(old.shape)}, "
+                    f"replace_param: `{dotted(path)}` has shape {tuple(old.shape)}, "
                     f"its replacement {tuple(new.shape)}"
                 )
         for path, _, new in chosen:
@@ -313,7 +294,7 @@ class Module:
                 item = item[key]
             if isinstance(item, Module):
                 return item._put(path[end:], value)
-        setattr(self, path[0], _replaced(vars(self).get(path[0]), path[1:], value))
+        setattr(self, path[0], replaced(vars(self).get(path[0]), path[1:], value))
 
     # ---- state
 
@@ -394,7 +375,7 @@ class Module:
             if value is None:
                 missing.append(name)
             else:
-                values.append((tensor, _checked(name, value, tensor, owner._flat_state)))
+                values.append((tensor, checked(name, value, tensor, owner._flat_state)))
         if strict and (missing or unused):
             problems = [
                 f"{what} {names}"
@@ -404,24 +385,6 @@ class Module:
             raise KeyError(f"load_state_dict (strict=True): {', '.join(problems)}")
         for tensor, value in values:
             tensor._reset(value)
-
-
-def _checked(name, value, tensor, flat):
-    """``value`` as a new tensor of ``tensor``'s shape."""
-    if isinstance(value, Tensor):
-        value = value.numpy()
-    if not isinstance(value, np.ndarray):
-        raise TypeError(
-            f"the value of `{name}` must be a NumPy array or a Tensor, got {type(value).__name__}"
-        )
-    shape = tuple(tensor.shape)
-    if value.shape != shape:
-        if not flat or value.size != math.prod(shape):
-            raise ValueError(
-                f"param `{name}` shape mismatch: should be {shape}, got {value.shape}"
-            )
-        value = value.reshape(shape)
-    return Tensor(value, device=tensor.device)
 
 
 def _is_tensor(item):

@@ -79,9 +79,7 @@ class LayerNorm(_Norm):
         super().__init__(self.normalized_shape, eps, affine, **kwargs)
 
     def forward(self, x):
-        return F.layer_norm(
-            x, self.normalized_shape, self.affine, self.weight, self.bias, self.eps
-        )
+        return F.layer_norm(x, self.normalized_shape, self.affine, self.weight, self.bias, self.eps)
 
     def _module_info_string(self) -> str:
         return f"normalized_shape={self.normalized_shape}, eps={self.eps}, affine={self.affine}"

@@ -11,9 +11,7 @@ def _gradients(tensors):
     return [tensor.grad for tensor in tensors if tensor.grad is not None]
 
 
-def clip_grad_norm(
-    tensors: Tensor | Iterable[Tensor], max_norm: float, ord: float = 2.0
-) -> Tensor:
+def clip_grad_norm(tensors: Tensor | Iterable[Tensor], max_norm: float, ord: float = 2.0) -> Tensor:
     r"""Scales gradients down, in place, so that their norm is at most ``max_norm``.
 
     .. math:: g \leftarrow g \cdot \min\!\left(1, \frac{\mathrm{max\_norm}}{n + 10^{-6}}\right)
@@ -49,9 +47,7 @@ def clip_grad_norm(
     return norm
 
 
-def clip_grad_value(
-    tensors: Tensor | Iterable[Tensor], lower: float, upper: float
-) -> None:
+def clip_grad_value(tensors: Tensor | Iterable[Tensor], lower: float, upper: float) -> None:
     r"""Limits every element of the gradients, in place.
 
     .. math:: g \leftarrow \min(\max(g, \mathrm{lower}), \mathrm{upper})

@@ -14,7 +14,7 @@ class LRScheduler:
         current_epoch: the epoch to go on from; -1 to begin.
 
     Attributes:
-        ``optimizer``, ``current_epoch``, and ``base_lrs``, the initial learning rates of the groups.
+        ``optimizer``, ``current_epoch``, and ``base_lrs``, the groups' initial learning rates.
 
     Raises:
         TypeError: ``optimizer`` is not an :class:`Optimizer`.
