@@ -1,0 +1,7 @@
+//! The laws that every operator obeys, and the operators held to them.
+
+mod elementwise;
+mod harness;
+mod reduce;
+mod registry;
+mod view;

@@ -1,0 +1,500 @@
+//! Copies between strided layouts.
+//!
+//! A [`CopyPlan`] describes the copy of an N-dimensional block whose elements lie at strided
+//! offsets on either side. Planning drops and merges dimensions, puts the destination's smallest
+//! stride innermost, and finds the pair of dimensions that a transposing copy has to tile, so that
+//! both sides are touched in runs. Only the bytes move: use an unsigned integer of the element's
+//! size for any dtype, and few copies of this code are compiled.
+
+use std::ops::Range;
+
+/// The most dimensions that a layout may have.
+pub const MAX_DIMS: usize = 8;
+
+const TILE: usize = 32;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Dim {
+    n: usize,
+    src: isize,
+    dst: isize,
+}
+
+/// How to copy a strided block to another strided block; see the [module](self).
+///
+/// The work is split into [`units`](CopyPlan::units), which any number of threads may share out.
+/// When several elements have the same destination, the one that stays is the same on every run,
+/// provided that one thread does all units in order.
+#[derive(Clone, Debug)]
+pub struct CopyPlan {
+    dims: [Dim; MAX_DIMS],
+    ndim: usize,
+    /// Units count the indices of the dimensions up to and including this one.
+    split: usize,
+    /// The dimension to tile with the last one.
+    tile: Option<usize>,
+    units: usize,
+    unit_len: usize,
+    packed: bool,
+    src_range: (isize, isize),
+    dst_range: (isize, isize),
+}
+
+impl CopyPlan {
+    /// A plan for `shape` with strides in elements, or `None` if there are more than [`MAX_DIMS`]
+    /// dimensions, the lengths differ, or a count or an offset overflows.
+    pub fn new(shape: &[usize], src: &[isize], dst: &[isize]) -> Option<CopyPlan> {
+        if shape.len() > MAX_DIMS || src.len() != shape.len() || dst.len() != shape.len() {
+            return None;
+        }
+        shape.iter().try_fold(1usize, |a, &n| a.checked_mul(n.max(1)))?;
+        let empty = shape.contains(&0);
+        let mut dims = [Dim::default(); MAX_DIMS];
+        let mut ndim = 0;
+        let (mut src_range, mut dst_range) = ((0isize, 0isize), (0isize, 0isize));
+        for ((&n, &s), &d) in shape.iter().zip(src).zip(dst) {
+            if n < 2 || empty {
+                continue;
+            }
+            extend(&mut src_range, n, s)?;
+            extend(&mut dst_range, n, d)?;
+            // Insert by falling destination stride; equal ones keep their order.
+            let mut at = ndim;
+            while at > 0 && dims[at - 1].dst.unsigned_abs() < d.unsigned_abs() {
+                dims[at] = dims[at - 1];
+                at -= 1;
+            }
+            dims[at] = Dim { n, src: s, dst: d };
+            ndim += 1;
+        }
+        ndim = merge(&mut dims, ndim);
+        if ndim == 0 {
+            dims[0] = Dim { n: usize::from(!empty), src: 1, dst: 1 };
+            ndim = 1;
+        }
+        let inner = dims[ndim - 1];
+        let tile = (0..ndim - 1)
+            .filter(|&t| dims[t].src != 0 && dims[t].src.unsigned_abs() < inner.src.unsigned_abs())
+            .min_by_key(|&t| dims[t].src.unsigned_abs());
+        let split = tile.unwrap_or(ndim.saturating_sub(2));
+        let count = |d: &[Dim]| d.iter().map(|d| d.n).product::<usize>();
+        let (units, unit_len) = (count(&dims[..=split]), count(&dims[split + 1..ndim]));
+        let mut next = 1;
+        let packed = dims[..ndim].iter().rev().all(|d| {
+            let fits = d.dst == next;
+            next *= d.n as isize;
+            fits
+        });
+        Some(CopyPlan { dims, ndim, split, tile, units, unit_len, packed, src_range, dst_range })
+    }
+
+    /// A plan whose destination is contiguous in C order.
+    pub fn to_contiguous(shape: &[usize], src: &[isize]) -> Option<CopyPlan> {
+        let mut dst = [0; MAX_DIMS];
+        CopyPlan::new(shape, src, contiguous(shape, &mut dst)?)
+    }
+
+    /// A plan whose source is contiguous in C order.
+    pub fn from_contiguous(shape: &[usize], dst: &[isize]) -> Option<CopyPlan> {
+        let mut src = [0; MAX_DIMS];
+        CopyPlan::new(shape, contiguous(shape, &mut src)?, dst)
+    }
+
+    /// How many pieces the work can be divided into; 0 if there is nothing to copy.
+    pub fn units(&self) -> usize {
+        self.units
+    }
+
+    /// How many elements one unit has.
+    pub fn unit_len(&self) -> usize {
+        self.unit_len
+    }
+
+    /// Copies the units of a range to `dst`, which holds exactly these units: with a contiguous
+    /// destination, threads can each fill their own part of it.
+    ///
+    /// # Panics
+    /// If the plan's destination is not contiguous, if `dst` does not have
+    /// `units.len() * unit_len()` elements, or if the source does not lie within `src` when its
+    /// first element is at `src_offset`.
+    pub fn pack<T: Copy>(&self, src: &[T], src_offset: usize, dst: &mut [T], units: Range<usize>) {
+        assert!(self.packed, "the destination of this copy is not contiguous");
+        assert!(units.start <= units.end && units.end <= self.units, "no such units");
+        assert_eq!(dst.len(), units.len() * self.unit_len, "destination length");
+        if units.is_empty() {
+            return;
+        }
+        check(self.src_range, src_offset, src.len());
+        // SAFETY: the source range lies within `src` (checked above). A packed destination puts
+        // unit u at u * unit_len, so shifted by the first unit all writes fall into `dst`, whose
+        // length is that of the units. The two slices cannot overlap.
+        unsafe {
+            let base = dst.as_mut_ptr().wrapping_sub(units.start * self.unit_len);
+            self.run(src.as_ptr().add(src_offset), base, units);
+        }
+    }
+
+    /// Copies everything; the first elements are at `src_offset` and `dst_offset`.
+    ///
+    /// # Panics
+    /// If source or destination does not lie within its slice.
+    pub fn copy<T: Copy>(&self, src: &[T], src_offset: usize, dst: &mut [T], dst_offset: usize) {
+        if self.units == 0 {
+            return;
+        }
+        check(self.src_range, src_offset, src.len());
+        check(self.dst_range, dst_offset, dst.len());
+        // SAFETY: both ranges lie within their slices (checked above), which cannot overlap.
+        unsafe {
+            let (src, dst) = (src.as_ptr().add(src_offset), dst.as_mut_ptr().add(dst_offset));
+            self.run(src, dst, 0..self.units);
+        }
+    }
+
+    /// Copies the units of a range. `src` and `dst` point at the elements with all indices 0.
+    ///
+    /// # Safety
+    /// Every element of these units must be valid to read at `src` and to write at `dst`, no
+    /// source element may be a destination element, and no other thread may access the destination
+    /// elements of these units meanwhile.
+    pub unsafe fn run<T: Copy>(&self, src: *const T, dst: *mut T, units: Range<usize>) {
+        let (lead, sub) = self.dims[..self.ndim].split_at(self.split);
+        let mut block = [Dim::default(); MAX_DIMS];
+        block[..sub.len()].copy_from_slice(sub);
+        let block = &mut block[..sub.len()];
+        let per = sub[0].n.max(1);
+        let mut at = Odometer::at(lead, units.start / per);
+        let mut unit = units.start;
+        while unit < units.end {
+            let from = unit % per;
+            let take = (per - from).min(units.end - unit);
+            block[0].n = take;
+            let src = src.wrapping_offset(at.src + from as isize * sub[0].src);
+            let dst = dst.wrapping_offset(at.dst + from as isize * sub[0].dst);
+            // SAFETY: the block is the part of these units that has this leading index, which the
+            // caller promises to be valid and not shared.
+            unsafe {
+                match (self.tile, &*block) {
+                    (Some(_), block) => copy_tiled(block, src, dst),
+                    (None, &[row]) => copy_row(row, src, dst),
+                    (None, &[rows, row]) => copy_rows(rows, row, src, dst),
+                    (None, _) => unreachable!("at most two dimensions follow the split"),
+                }
+            }
+            unit += take;
+            at.step(lead);
+        }
+    }
+}
+
+/// The C-order strides of a shape, or `None` on too many dimensions or overflow.
+fn contiguous<'a>(shape: &[usize], strides: &'a mut [isize; MAX_DIMS]) -> Option<&'a [isize]> {
+    let strides = strides.get_mut(..shape.len())?;
+    let mut next = 1isize;
+    for (stride, &n) in strides.iter_mut().zip(shape).rev() {
+        *stride = next;
+        next = next.checked_mul(isize::try_from(n.max(1)).ok()?)?;
+    }
+    Some(strides)
+}
+
+/// Widens the range of offsets by a dimension.
+fn extend(range: &mut (isize, isize), n: usize, stride: isize) -> Option<()> {
+    let reach = stride.checked_mul(isize::try_from(n - 1).ok()?)?;
+    let end = if reach < 0 { &mut range.0 } else { &mut range.1 };
+    *end = end.checked_add(reach)?;
+    Some(())
+}
+
+fn check(range: (isize, isize), offset: usize, len: usize) {
+    let fits = offset
+        .checked_add_signed(range.0)
+        .and(offset.checked_add_signed(range.1))
+        .is_some_and(|last| last < len);
+    assert!(fits, "a layout reaches outside its slice of {len} elements");
+}
+
+/// Merges neighbouring dimensions that both sides step through evenly; returns how many remain.
+fn merge(dims: &mut [Dim; MAX_DIMS], ndim: usize) -> usize {
+    let mut kept = 0;
+    for i in 0..ndim {
+        let d = dims[i];
+        if kept > 0 {
+            let outer = &mut dims[kept - 1];
+            let even = |o: isize, i: isize| i.checked_mul(d.n as isize) == Some(o);
+            if even(outer.src, d.src) && even(outer.dst, d.dst) {
+                *outer = Dim { n: outer.n * d.n, ..d };
+                continue;
+            }
+        }
+        dims[kept] = d;
+        kept += 1;
+    }
+    kept
+}
+
+/// Counts through the indices of some dimensions and keeps the offsets of both sides.
+struct Odometer {
+    index: [usize; MAX_DIMS],
+    src: isize,
+    dst: isize,
+}
+
+impl Odometer {
+    fn at(dims: &[Dim], mut position: usize) -> Odometer {
+        let mut o = Odometer { index: [0; MAX_DIMS], src: 0, dst: 0 };
+        for (i, d) in dims.iter().enumerate().rev() {
+            o.index[i] = position % d.n;
+            position /= d.n;
+            o.src += o.index[i] as isize * d.src;
+            o.dst += o.index[i] as isize * d.dst;
+        }
+        o
+    }
+
+    /// Moves to the next index; after the last comes the first.
+    fn step(&mut self, dims: &[Dim]) {
+        for (i, d) in dims.iter().enumerate().rev() {
+            self.index[i] += 1;
+            self.src += d.src;
+            self.dst += d.dst;
+            if self.index[i] < d.n {
+                return;
+            }
+            self.index[i] = 0;
+            self.src -= d.n as isize * d.src;
+            self.dst -= d.n as isize * d.dst;
+        }
+    }
+}
+
+/// # Safety
+/// As for [`CopyPlan::run`], for the elements of `row`.
+#[inline(always)]
+unsafe fn copy_row<T: Copy>(row: Dim, src: *const T, dst: *mut T) {
+    // SAFETY: every offset is that of an element of the row.
+    unsafe {
+        match (row.src, row.dst) {
+            // A call costs more than a few moves.
+            (1, 1) if row.n > 16 => src.copy_to_nonoverlapping(dst, row.n),
+            (1, 1) => (0..row.n).for_each(|i| *dst.add(i) = *src.add(i)),
+            (0, 1) => std::slice::from_raw_parts_mut(dst.cast(), row.n)
+                .fill(std::mem::MaybeUninit::new(*src)),
+            (s, 1) => (0..row.n).for_each(|i| *dst.add(i) = *src.offset(i as isize * s)),
+            (s, d) => (0..row.n as isize).for_each(|i| *dst.offset(i * d) = *src.offset(i * s)),
+        }
+    }
+}
+
+/// # Safety
+/// As for [`CopyPlan::run`], for the elements of `rows` of `row`.
+unsafe fn copy_rows<T: Copy>(rows: Dim, row: Dim, src: *const T, dst: *mut T) {
+    for i in 0..rows.n as isize {
+        // SAFETY: row i starts at these offsets.
+        unsafe { copy_row(row, src.offset(i * rows.src), dst.offset(i * rows.dst)) }
+    }
+}
+
+/// Copies a block whose first dimension has the smallest source stride and whose last has the
+/// smallest destination stride: tile by tile through a buffer, so that neither side is touched
+/// with a large stride in its inner loop.
+///
+/// # Safety
+/// As for [`CopyPlan::run`], for the elements of `block`.
+unsafe fn copy_tiled<T: Copy>(block: &[Dim], src: *const T, dst: *mut T) {
+    let (Some((&near, rest)), Some(&last)) = (block.split_first(), block.last()) else { return };
+    let middle = &rest[..rest.len() - 1];
+    let mut at = Odometer::at(middle, 0);
+    for _ in 0..middle.iter().map(|d| d.n).product() {
+        for j in (0..near.n).step_by(TILE) {
+            let rows = Dim { n: TILE.min(near.n - j), ..near };
+            for i in (0..last.n).step_by(TILE) {
+                let cols = Dim { n: TILE.min(last.n - i), ..last };
+                let (j, i) = (j as isize, i as isize);
+                // SAFETY: the tile starts at these offsets and lies within the block.
+                unsafe {
+                    let src = src.offset(at.src + j * near.src + i * last.src);
+                    let dst = dst.offset(at.dst + j * near.dst + i * last.dst);
+                    copy_tile(rows, cols, src, dst);
+                }
+            }
+        }
+        at.step(middle);
+    }
+}
+
+/// # Safety
+/// As for [`CopyPlan::run`], for the elements of `rows` of `cols`; neither has more than [`TILE`].
+unsafe fn copy_tile<T: Copy>(rows: Dim, cols: Dim, src: *const T, dst: *mut T) {
+    // SAFETY: every offset is that of an element of the tile.
+    unsafe {
+        if rows.n == TILE && cols.n == TILE && rows.src == 1 && cols.dst == 1 {
+            let mut buffer = [[*src; TILE]; TILE];
+            for (i, line) in buffer.iter_mut().enumerate() {
+                *line = *src.offset(i as isize * cols.src).cast::<[T; TILE]>();
+            }
+            for j in 0..TILE {
+                let dst = &mut *dst
+                    .offset(j as isize * rows.dst)
+                    .cast::<[std::mem::MaybeUninit<T>; TILE]>();
+                for (to, line) in dst.iter_mut().zip(&buffer) {
+                    to.write(line[j]);
+                }
+            }
+        } else {
+            for j in 0..rows.n as isize {
+                copy_row(cols, src.offset(j * rows.src), dst.offset(j * rows.dst));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Lcg(u64);
+
+    impl Lcg {
+        fn below(&mut self, n: usize) -> usize {
+            self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (self.0 >> 33) as usize % n
+        }
+    }
+
+    /// Every index of a shape in C order.
+    fn indices(shape: &[usize]) -> Vec<Vec<usize>> {
+        let n: usize = shape.iter().product();
+        (0..n)
+            .map(|mut p| {
+                let mut index = vec![0; shape.len()];
+                for (i, &n) in shape.iter().enumerate().rev() {
+                    index[i] = p % n;
+                    p /= n;
+                }
+                index
+            })
+            .collect()
+    }
+
+    /// A permuted, stepped, reversed and possibly broadcast view: strides, offset, buffer length.
+    fn random_view(rng: &mut Lcg, shape: &[usize], broadcast: bool) -> (Vec<isize>, usize, usize) {
+        let mut order: Vec<usize> = (0..shape.len()).collect();
+        for i in (1..order.len()).rev() {
+            order.swap(i, rng.below(i + 1));
+        }
+        let (mut strides, mut next, mut offset) = (vec![0isize; shape.len()], 1usize, 0);
+        for &d in &order {
+            if broadcast && rng.below(4) == 0 {
+                continue;
+            }
+            let step = if rng.below(4) == 0 { 2 } else { 1 };
+            strides[d] = (next * step) as isize;
+            if rng.below(5) == 0 {
+                offset += strides[d] as usize * (shape[d] - 1);
+                strides[d] = -strides[d];
+            }
+            next *= step * shape[d];
+        }
+        (strides, offset, next)
+    }
+
+    fn position(index: &[usize], strides: &[isize], offset: usize) -> usize {
+        let moved: isize = index.iter().zip(strides).map(|(&i, &s)| i as isize * s).sum();
+        offset.strict_add_signed(moved)
+    }
+
+    #[test]
+    fn copies_any_view_like_the_naive_loop_however_it_is_split() {
+        let mut rng = Lcg(7);
+        for case in 0..600 {
+            let ndim = rng.below(5);
+            let shape: Vec<usize> = (0..ndim)
+                .map(|_| match rng.below(8) {
+                    0 => 1,
+                    1 => 40,
+                    _ => 1 + rng.below(6),
+                })
+                .collect();
+            let (strides, offset, len) = random_view(&mut rng, &shape, true);
+            let src: Vec<u32> = (0..len as u32).collect();
+            let expected: Vec<u32> =
+                indices(&shape).iter().map(|i| src[position(i, &strides, offset)]).collect();
+            let plan = CopyPlan::to_contiguous(&shape, &strides).unwrap();
+            assert_eq!(plan.units() * plan.unit_len(), expected.len());
+            let mut out = vec![u32::MAX; expected.len()];
+            let mut unit = 0;
+            while unit < plan.units() {
+                let end = (unit + 1 + rng.below(plan.units())).min(plan.units());
+                let part = &mut out[unit * plan.unit_len()..end * plan.unit_len()];
+                plan.pack(&src, offset, part, unit..end);
+                unit = end;
+            }
+            assert_eq!(out, expected, "case {case}: {shape:?} {strides:?}");
+
+            let (strides, offset, len) = random_view(&mut rng, &shape, false);
+            let plan = CopyPlan::from_contiguous(&shape, &strides).unwrap();
+            let mut back = vec![u32::MAX; len];
+            plan.copy(&out, 0, &mut back, offset);
+            let mut naive = vec![u32::MAX; len];
+            for (i, v) in indices(&shape).iter().zip(&out) {
+                naive[position(i, &strides, offset)] = *v;
+            }
+            assert_eq!(back, naive, "case {case}: {shape:?} {strides:?}");
+        }
+    }
+
+    #[test]
+    fn copies_every_element_size() {
+        fn transpose<T: Copy + PartialEq + std::fmt::Debug>(make: impl Fn(usize) -> T) {
+            let (h, w) = (70, 67);
+            let src: Vec<T> = (0..h * w).map(make).collect();
+            let plan = CopyPlan::to_contiguous(&[w, h], &[1, w as isize]).unwrap();
+            let mut out = vec![src[0]; h * w];
+            plan.pack(&src, 0, &mut out, 0..plan.units());
+            for x in 0..w {
+                for y in 0..h {
+                    assert_eq!(out[x * h + y], src[y * w + x]);
+                }
+            }
+        }
+        transpose(|i| i as u8);
+        transpose(|i| i as u16);
+        transpose(|i| i as u32);
+        transpose(|i| i as u64);
+    }
+
+    #[test]
+    fn merges_what_is_contiguous() {
+        let plan = CopyPlan::to_contiguous(&[2, 3, 4, 5], &[60, 20, 5, 1]).unwrap();
+        assert_eq!((plan.ndim, plan.dims[0]), (1, Dim { n: 120, src: 1, dst: 1 }));
+        let plan = CopyPlan::to_contiguous(&[2, 3, 1, 4], &[0, 0, 9, 1]).unwrap();
+        assert_eq!((plan.ndim, plan.units(), plan.unit_len()), (2, 6, 4));
+    }
+
+    #[test]
+    fn empty_and_zero_dimensional_copies_work() {
+        let plan = CopyPlan::to_contiguous(&[3, 0], &[5, 1]).unwrap();
+        assert_eq!(plan.units(), 0);
+        plan.copy::<u8>(&[], 0, &mut [], 0);
+        let plan = CopyPlan::to_contiguous(&[], &[]).unwrap();
+        let mut out = [0u8];
+        plan.pack(&[1, 2], 1, &mut out, 0..1);
+        assert_eq!(out, [2]);
+    }
+
+    #[test]
+    fn impossible_layouts_have_no_plan() {
+        assert!(CopyPlan::to_contiguous(&[1; 9], &[1; 9]).is_none());
+        assert!(CopyPlan::to_contiguous(&[2], &[1, 1]).is_none());
+        assert!(CopyPlan::to_contiguous(&[usize::MAX, 2], &[0, 0]).is_none());
+        assert!(CopyPlan::to_contiguous(&[3, 3], &[isize::MAX, 1]).is_none());
+    }
+
+    #[test]
+    #[should_panic(expected = "reaches outside")]
+    fn a_view_past_the_end_is_refused() {
+        let plan = CopyPlan::to_contiguous(&[2, 2], &[3, 1]).unwrap();
+        plan.pack(&[0u8; 4], 0, &mut [0; 4], 0..2);
+    }
+}

@@ -1,0 +1,438 @@
+//! Selecting, placing and counting by index.
+//!
+//! Data is seen as `[outer, axis, inner]` in C order. Indices may be negative, counting from the
+//! end. They are all checked before anything is written, so an error leaves the output untouched.
+//! To share work between threads, call these with the sub-slices of some outer rows.
+
+use half::{bf16, f16};
+
+/// An integer type that indices come in.
+pub trait Index: Copy + Send + Sync {
+    /// The index as i64.
+    fn to_i64(self) -> i64;
+}
+
+macro_rules! index {
+    ($($t:ty)*) => {$(
+        impl Index for $t {
+            #[inline(always)]
+            fn to_i64(self) -> i64 {
+                self.into()
+            }
+        }
+    )*};
+}
+index!(u8 i8 i16 i32 i64);
+
+/// The first index that is out of range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfRange {
+    /// Where it stands among the indices.
+    pub position: usize,
+    /// Its value.
+    pub index: i64,
+}
+
+/// Checks that every index is in `-n..n`.
+pub fn check_indices<I: Index>(indices: &[I], n: usize) -> Result<(), OutOfRange> {
+    let n = i64::try_from(n).unwrap_or(i64::MAX);
+    let bad = |i: I| i.to_i64() >= n || i.to_i64() < -n;
+    // Without an early exit the common case is one pass that vectorises.
+    if !indices.iter().fold(false, |any, &i| any | bad(i)) {
+        return Ok(());
+    }
+    let position = indices.iter().position(|&i| bad(i)).unwrap_or(0);
+    Err(OutOfRange { position, index: indices[position].to_i64() })
+}
+
+/// A checked index as a position.
+#[inline(always)]
+fn position<I: Index>(index: I, n: usize) -> usize {
+    let i = index.to_i64();
+    (if i < 0 { i + n as i64 } else { i }) as usize
+}
+
+/// How many times `len` elements hold `unit`; nothing if either is 0.
+fn count(len: usize, unit: usize) -> usize {
+    len.checked_div(unit).unwrap_or(0)
+}
+
+/// Copies rows by index: `dst[k, :] = src[indices[k], :]`, with rows of `inner` elements.
+///
+/// `src` is `[rows, inner]`, `dst` is `[indices.len(), inner]`.
+pub fn take_rows<T: Copy, I: Index>(
+    src: &[T],
+    rows: usize,
+    inner: usize,
+    indices: &[I],
+    dst: &mut [T],
+) -> Result<(), OutOfRange> {
+    assert_eq!(src.len(), rows * inner, "take_rows: source length");
+    assert_eq!(dst.len(), indices.len() * inner, "take_rows: destination length");
+    check_indices(indices, rows)?;
+    if inner == 1 {
+        dst.iter_mut().zip(indices).for_each(|(d, &i)| *d = src[position(i, rows)]);
+    } else if inner > 0 {
+        for (d, &i) in dst.chunks_exact_mut(inner).zip(indices) {
+            let p = position(i, rows) * inner;
+            d.copy_from_slice(&src[p..p + inner]);
+        }
+    }
+    Ok(())
+}
+
+/// Replaces rows by index: `dst[indices[k], :] = src[k, :]`; of equal indices the last wins.
+///
+/// `dst` is `[rows, inner]`, `src` is `[indices.len(), inner]`.
+pub fn put_rows<T: Copy, I: Index>(
+    dst: &mut [T],
+    rows: usize,
+    inner: usize,
+    indices: &[I],
+    src: &[T],
+) -> Result<(), OutOfRange> {
+    assert_eq!(dst.len(), rows * inner, "put_rows: destination length");
+    assert_eq!(src.len(), indices.len() * inner, "put_rows: source length");
+    check_indices(indices, rows)?;
+    for (k, &i) in indices.iter().enumerate() {
+        let p = position(i, rows) * inner;
+        dst[p..p + inner].copy_from_slice(&src[k * inner..(k + 1) * inner]);
+    }
+    Ok(())
+}
+
+/// Adds rows by index: `dst[indices[k] - first, :] += src[k, :]` in the order of k, for the indices
+/// that fall into `dst`; the gradient of [`take_rows`].
+///
+/// `dst` is the part of a `[rows, inner]` array that starts at row `first`, so that threads can
+/// each do some rows of it; how the rows are divided changes no bit. `src` is
+/// `[indices.len(), inner]`.
+pub fn add_rows<T: Number, I: Index>(
+    dst: &mut [T],
+    first: usize,
+    rows: usize,
+    inner: usize,
+    indices: &[I],
+    src: &[T],
+) -> Result<(), OutOfRange> {
+    assert_eq!(src.len(), indices.len() * inner, "add_rows: source length");
+    check_indices(indices, rows)?;
+    let here = count(dst.len(), inner);
+    assert!(first + here <= rows && here * inner == dst.len(), "add_rows: destination length");
+    for (k, &i) in indices.iter().enumerate() {
+        let row = position(i, rows).wrapping_sub(first);
+        if row < here {
+            let to = &mut dst[row * inner..(row + 1) * inner];
+            to.iter_mut().zip(&src[k * inner..]).for_each(|(d, &s)| *d = d.plus(s));
+        }
+    }
+    Ok(())
+}
+
+/// Picks elements along the axis: `dst[o, k, i] = src[o, indices[o, k, i], i]`.
+///
+/// `src` is `[outer, axis, inner]`; `indices` and `dst` are `[outer, picks, inner]`.
+pub fn gather<T: Copy, I: Index>(
+    src: &[T],
+    axis: usize,
+    inner: usize,
+    indices: &[I],
+    picks: usize,
+    dst: &mut [T],
+) -> Result<(), OutOfRange> {
+    assert_eq!(indices.len(), dst.len(), "gather: destination length");
+    along(src.len(), axis, inner, indices, picks, |from, at| dst[at] = src[from])
+}
+
+/// Replaces elements along the axis: `dst[o, indices[o, k, i], i] = src[o, k, i]`; of equal indices
+/// the last k wins.
+///
+/// `dst` is `[outer, axis, inner]`; `indices` and `src` are `[outer, picks, inner]`.
+pub fn scatter<T: Copy, I: Index>(
+    dst: &mut [T],
+    axis: usize,
+    inner: usize,
+    indices: &[I],
+    picks: usize,
+    src: &[T],
+) -> Result<(), OutOfRange> {
+    assert_eq!(indices.len(), src.len(), "scatter: source length");
+    along(dst.len(), axis, inner, indices, picks, |to, at| dst[to] = src[at])
+}
+
+/// Adds elements along the axis in the order of k: `dst[o, indices[o, k, i], i] += src[o, k, i]`;
+/// the gradient of [`gather`].
+///
+/// `dst` is `[outer, axis, inner]`; `indices` and `src` are `[outer, picks, inner]`.
+pub fn scatter_add<T: Number, I: Index>(
+    dst: &mut [T],
+    axis: usize,
+    inner: usize,
+    indices: &[I],
+    picks: usize,
+    src: &[T],
+) -> Result<(), OutOfRange> {
+    assert_eq!(indices.len(), src.len(), "scatter_add: source length");
+    along(dst.len(), axis, inner, indices, picks, |to, at| dst[to] = dst[to].plus(src[at]))
+}
+
+/// Calls `f(position on the axis' side, position on the indices' side)` for every index.
+#[inline(always)]
+fn along<I: Index>(
+    len: usize,
+    axis: usize,
+    inner: usize,
+    indices: &[I],
+    picks: usize,
+    mut f: impl FnMut(usize, usize),
+) -> Result<(), OutOfRange> {
+    let outer = count(indices.len(), picks * inner);
+    assert_eq!(outer * picks * inner, indices.len(), "indices are not [outer, picks, inner]");
+    assert!(outer == 0 || outer * axis * inner == len, "data is not [outer, axis, inner]");
+    check_indices(indices, axis)?;
+    for o in 0..outer {
+        for k in 0..picks {
+            let row = (o * picks + k) * inner;
+            for (i, &index) in indices[row..row + inner].iter().enumerate() {
+                f((o * axis + position(index, axis)) * inner + i, row + i);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How many bytes of a mask are not 0.
+pub fn count_nonzero(mask: &[u8]) -> usize {
+    // Short blocks keep the counters in bytes, sixteen and more to a register.
+    mask.chunks(255).map(|c| c.iter().map(|&b| u8::from(b != 0)).sum::<u8>() as usize).sum()
+}
+
+/// Writes the positions of the bytes of a mask that are not 0, plus `base`, in rising order, until
+/// `dst` is full; returns how many were written.
+pub fn nonzero(mask: &[u8], base: i32, dst: &mut [i32]) -> usize {
+    let mut written = 0;
+    for (i, &b) in mask.iter().enumerate() {
+        let Some(slot) = dst.get_mut(written) else { break };
+        *slot = base.wrapping_add(i as i32);
+        written += usize::from(b != 0);
+    }
+    written
+}
+
+/// A type that sums, with the wider type that running sums are kept in. Integers wrap around.
+pub trait Number: Copy + Send + Sync {
+    /// The type of a running sum: f64 for f32 and f64, f32 for the half types.
+    type Sum: Copy;
+    /// The empty sum.
+    const ZERO: Self::Sum;
+    /// The sum with one more element.
+    fn add_to(self, sum: Self::Sum) -> Self::Sum;
+    /// The sum as an element.
+    fn from_sum(sum: Self::Sum) -> Self;
+    /// `self + other`.
+    fn plus(self, other: Self) -> Self;
+}
+
+macro_rules! number {
+    ($($t:ty, $sum:ty, $zero:expr, ($a:ident, $s:ident) => $add:expr, $from:expr, $plus:expr;)*) => {$(
+        impl Number for $t {
+            type Sum = $sum;
+            const ZERO: $sum = $zero;
+            #[inline(always)]
+            fn add_to(self, $s: $sum) -> $sum {
+                let $a = self;
+                $add
+            }
+            #[inline(always)]
+            fn from_sum($s: $sum) -> $t {
+                $from
+            }
+            #[inline(always)]
+            fn plus(self, $s: $t) -> $t {
+                let $a = self;
+                $plus
+            }
+        }
+    )*};
+}
+number! {
+    u8, u8, 0, (a, s) => s.wrapping_add(a), s, a.wrapping_add(s);
+    i8, i8, 0, (a, s) => s.wrapping_add(a), s, a.wrapping_add(s);
+    i16, i16, 0, (a, s) => s.wrapping_add(a), s, a.wrapping_add(s);
+    i32, i32, 0, (a, s) => s.wrapping_add(a), s, a.wrapping_add(s);
+    i64, i64, 0, (a, s) => s.wrapping_add(a), s, a.wrapping_add(s);
+    f16, f32, 0.0, (a, s) => s + a.to_f32(), f16::from_f32(s), f16::from_f32(a.to_f32() + s.to_f32());
+    bf16, f32, 0.0, (a, s) => s + a.to_f32(), bf16::from_f32(s), bf16::from_f32(a.to_f32() + s.to_f32());
+    f32, f64, 0.0, (a, s) => s + a as f64, s as f32, a + s;
+    f64, f64, 0.0, (a, s) => s + a, s, a + s;
+}
+
+/// Running sums along the axis of `[outer, axis, inner]`: `dst[o, k, i]` is the sum of
+/// `src[o, ..=k, i]`, or of `src[o, k.., i]` if `reverse`.
+pub fn cumsum<T: Number>(src: &[T], axis: usize, inner: usize, reverse: bool, dst: &mut [T]) {
+    assert_eq!(src.len(), dst.len(), "cumsum: destination length");
+    let plane = axis * inner;
+    if plane == 0 {
+        return;
+    }
+    // Enough columns for full vectors, few enough to keep their sums in L1.
+    const BLOCK: usize = 64;
+    for (src, dst) in src.chunks_exact(plane).zip(dst.chunks_exact_mut(plane)) {
+        if inner == 1 {
+            let mut sum = T::ZERO;
+            let mut next = |(s, d): (&T, &mut T)| {
+                sum = s.add_to(sum);
+                *d = T::from_sum(sum);
+            };
+            if reverse {
+                src.iter().zip(dst).rev().for_each(&mut next);
+            } else {
+                src.iter().zip(dst).for_each(&mut next);
+            }
+            continue;
+        }
+        for from in (0..inner).step_by(BLOCK) {
+            let width = BLOCK.min(inner - from);
+            let mut sums = [T::ZERO; BLOCK];
+            for k in 0..axis {
+                let row = (if reverse { axis - 1 - k } else { k }) * inner + from;
+                let (src, dst) = (&src[row..row + width], &mut dst[row..row + width]);
+                for ((sum, &s), d) in sums.iter_mut().zip(src).zip(dst) {
+                    *sum = s.add_to(*sum);
+                    *d = T::from_sum(*sum);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(n: usize, seed: u64, below: i64) -> Vec<i64> {
+        let mut s = seed;
+        (0..n)
+            .map(|_| {
+                s = s.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                (s >> 33) as i64 % below
+            })
+            .collect()
+    }
+
+    #[test]
+    fn take_put_and_add_rows_follow_their_formulas() {
+        for (rows, inner, picks) in [(5, 3, 7), (4, 1, 9), (1, 0, 2), (6, 40, 0), (3, 2, 1)] {
+            let src: Vec<i64> = (0..(rows * inner) as i64).collect();
+            let indices: Vec<i32> = numbers(picks, 3, 2 * rows as i64)
+                .iter()
+                .map(|&i| (i - rows as i64) as i32)
+                .collect();
+            let row = |i: i32| if i < 0 { i + rows as i32 } else { i } as usize;
+            let mut out = vec![-1; picks * inner];
+            take_rows(&src, rows, inner, &indices, &mut out).unwrap();
+            for (k, &i) in indices.iter().enumerate() {
+                assert_eq!(out[k * inner..][..inner], src[row(i) * inner..][..inner]);
+            }
+            let values = numbers(picks * inner, 5, 100);
+            let (mut put, mut sum) = (src.clone(), src.clone());
+            let (mut put_naive, mut sum_naive) = (src.clone(), src.clone());
+            for (k, &i) in indices.iter().enumerate() {
+                for j in 0..inner {
+                    put_naive[row(i) * inner + j] = values[k * inner + j];
+                    sum_naive[row(i) * inner + j] += values[k * inner + j];
+                }
+            }
+            put_rows(&mut put, rows, inner, &indices, &values).unwrap();
+            assert_eq!(put, put_naive);
+            for first in (0..rows).step_by(2) {
+                let part = &mut sum[first * inner..(first + 2).min(rows) * inner];
+                add_rows(part, first, rows, inner, &indices, &values).unwrap();
+            }
+            assert_eq!(sum, sum_naive);
+        }
+    }
+
+    #[test]
+    fn gather_scatter_and_scatter_add_follow_their_formulas() {
+        for (outer, axis, inner, picks) in [(2, 3, 4, 5), (1, 6, 1, 6), (3, 1, 2, 4), (0, 2, 2, 2)]
+        {
+            let src: Vec<f32> = (0..outer * axis * inner).map(|i| i as f32).collect();
+            let n = outer * picks * inner;
+            let indices = numbers(n, 11, axis as i64);
+            let values: Vec<f32> = numbers(n, 2, 50).iter().map(|&v| v as f32).collect();
+            let (mut out, mut put, mut sum) = (vec![0.0; n], src.clone(), src.clone());
+            gather(&src, axis, inner, &indices, picks, &mut out).unwrap();
+            scatter(&mut put, axis, inner, &indices, picks, &values).unwrap();
+            scatter_add(&mut sum, axis, inner, &indices, picks, &values).unwrap();
+            let (mut put_naive, mut sum_naive) = (src.clone(), src.clone());
+            for o in 0..outer {
+                for k in 0..picks {
+                    for i in 0..inner {
+                        let at = (o * picks + k) * inner + i;
+                        let to = (o * axis + indices[at] as usize) * inner + i;
+                        assert_eq!(out[at], src[to]);
+                        put_naive[to] = values[at];
+                        sum_naive[to] += values[at];
+                    }
+                }
+            }
+            assert_eq!(put, put_naive);
+            assert_eq!(sum, sum_naive);
+        }
+    }
+
+    #[test]
+    fn the_first_index_out_of_range_is_reported_and_nothing_is_written() {
+        let mut out = [9; 3];
+        let error = take_rows(&[1, 2], 2, 1, &[0, 2, -3], &mut out).unwrap_err();
+        assert_eq!(error, OutOfRange { position: 1, index: 2 });
+        assert_eq!(out, [9; 3]);
+        let error = gather(&[1, 2], 2, 1, &[-3i64], 1, &mut out[..1]).unwrap_err();
+        assert_eq!(error, OutOfRange { position: 0, index: -3 });
+        assert!(take_rows(&[] as &[u8], 0, 4, &[0u8], &mut [0; 4]).is_err());
+        assert!(check_indices(&[u8::MAX], 255).is_err());
+        assert!(check_indices(&[i64::MIN], 3).is_err());
+    }
+
+    #[test]
+    fn nonzero_lists_positions() {
+        let mask: Vec<u8> = numbers(1000, 1, 3).iter().map(|&v| v as u8).collect();
+        let expected: Vec<i32> =
+            (0..1000).filter(|&i| mask[i as usize] != 0).map(|i| i + 40).collect();
+        assert_eq!(count_nonzero(&mask), expected.len());
+        let mut out = vec![0; expected.len()];
+        assert_eq!(nonzero(&mask, 40, &mut out), expected.len());
+        assert_eq!(out, expected);
+        assert_eq!(count_nonzero(&[1; 700]), 700);
+        assert_eq!(nonzero(&[], 0, &mut []), 0);
+    }
+
+    #[test]
+    fn cumsum_runs_forward_and_backward() {
+        for (outer, axis, inner) in [(2, 5, 3), (1, 100, 1), (3, 2, 70), (2, 0, 4), (0, 3, 3)] {
+            let n = outer * axis * inner;
+            let src: Vec<i32> = numbers(n, 4, 100).iter().map(|&v| v as i32).collect();
+            for reverse in [false, true] {
+                let mut out = vec![0; n];
+                cumsum(&src, axis, inner, reverse, &mut out);
+                for o in 0..outer {
+                    for k in 0..axis {
+                        for i in 0..inner {
+                            let range = if reverse { k..axis } else { 0..k + 1 };
+                            let sum: i32 = range.map(|k| src[(o * axis + k) * inner + i]).sum();
+                            assert_eq!(out[(o * axis + k) * inner + i], sum);
+                        }
+                    }
+                }
+            }
+        }
+        let mut out = [0i8; 3];
+        cumsum(&[100i8, 100, 1], 3, 1, false, &mut out);
+        assert_eq!(out, [100, -56, -55]);
+        let ones = vec![f16::ONE; 3000];
+        let mut out = ones.clone();
+        cumsum(&ones, 3000, 1, false, &mut out);
+        assert_eq!(out[2999].to_f32(), 3000.0);
+    }
+}
