@@ -1,6 +1,6 @@
 """Concatenation as a layer."""
 
-from ..functional import concat
+from .. import functional as F
 from .module import Module
 
 
@@ -15,4 +15,4 @@ class Concat(Module):
     """
 
     def forward(self, inps, axis: int = 0):
-        return concat(inps, axis)
+        return F.concat(inps, axis)

@@ -1,6 +1,6 @@
 """Dropout."""
 
-from ..functional import dropout
+from .. import functional as F
 from .module import Module
 
 
@@ -32,7 +32,7 @@ class Dropout(Module):
         self.drop_prob = drop_prob
 
     def forward(self, inputs):
-        return dropout(inputs, self.drop_prob, self.training)
+        return F.dropout(inputs, self.drop_prob, self.training)
 
     def _module_info_string(self) -> str:
         return f"drop_prob={self.drop_prob}"

@@ -17,7 +17,7 @@ Example:
 
 import math
 
-from ..functional import full
+from .. import functional as F
 from ..random import normal, uniform
 from ..tensor import Tensor
 
@@ -39,7 +39,7 @@ def _assign(tensor, value):
 
 def fill_(tensor: Tensor, val: float | int) -> None:
     """Sets every element of ``tensor`` to ``val``."""
-    _assign(tensor, full(tensor.shape, val, device=tensor.device))
+    _assign(tensor, F.full(tensor.shape, val, device=tensor.device))
 
 
 def zeros_(tensor: Tensor) -> None:

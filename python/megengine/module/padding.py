@@ -1,6 +1,6 @@
 """Padding as a layer."""
 
-from ..functional import pad
+from .. import functional as F
 from .module import Module
 
 
@@ -31,4 +31,4 @@ class Pad(Module):
         self.pad_val = constant_val
 
     def forward(self, src):
-        return pad(src, self.pad_width, self.mode, self.pad_val)
+        return F.pad(src, self.pad_width, self.mode, self.pad_val)

@@ -1,6 +1,6 @@
 """Rearrangement of channels into space."""
 
-from ..functional import pixel_shuffle
+from .. import functional as F
 from .module import Module
 
 
@@ -27,4 +27,4 @@ class PixelShuffle(Module):
         self.upscale_factor = upscale_factor
 
     def forward(self, x):
-        return pixel_shuffle(x, self.upscale_factor)
+        return F.pixel_shuffle(x, self.upscale_factor)

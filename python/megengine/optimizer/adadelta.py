@@ -38,7 +38,7 @@ class Adadelta(Optimizer):
         >>> with gm:
         ...     gm.backward((w * w).sum())
         >>> _ = optimizer.step()
-        >>> w.numpy().round(4).tolist()
+        >>> print(w.numpy().round(4))
         [1.0299]
     """
 

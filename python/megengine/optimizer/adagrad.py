@@ -37,7 +37,7 @@ class Adagrad(Optimizer):
         >>> with gm:
         ...     gm.backward((w * w).sum())
         >>> _ = optimizer.step()
-        >>> w.numpy().round(4).tolist()
+        >>> print(w.numpy().round(4))
         [1.5]
     """
 

@@ -39,7 +39,7 @@ class AdamW(Adam):
         >>> with gm:
         ...     gm.backward((w * w).sum())
         >>> _ = optimizer.step()
-        >>> w.numpy().round(4).tolist()
+        >>> print(w.numpy().round(4))
         [1.4]
     """
 

@@ -46,8 +46,8 @@ class LAMB(Optimizer):
         >>> with gm:
         ...     gm.backward((w * w).sum())
         >>> _ = optimizer.step()
-        >>> w.numpy().round(4).tolist()
-        [1.0]
+        >>> print(w.numpy().round(4))
+        [1.]
     """
 
     def __init__(
