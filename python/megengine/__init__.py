@@ -15,7 +15,8 @@ from .device import (
 )
 from .tensor import Parameter, Tensor, tensor
 
-from . import autodiff, functional  # isort: skip
+from . import autodiff, functional, module, optimizer  # isort: skip
+from .serialization import load, save  # isort: skip
 
 __version__ = _tengen.__version__
 
@@ -28,6 +29,10 @@ __all__ = [
     "get_default_device",
     "get_device_count",
     "is_cuda_available",
+    "load",
+    "module",
+    "optimizer",
+    "save",
     "set_default_device",
     "tensor",
 ]
