@@ -4,4 +4,5 @@ pub mod copy;
 pub mod index;
 mod multiversion;
 pub mod pooling;
+pub mod random;
 pub mod sort;
