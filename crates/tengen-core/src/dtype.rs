@@ -116,17 +116,30 @@ pub trait Element:
     const DTYPE: DType;
     /// The value as f64, rounded to nearest where f64 cannot hold it.
     fn to_f64(self) -> f64;
+    /// The value as i64; floats truncate and saturate.
+    fn to_i64(self) -> i64;
+    /// The value of this type that has the low bits of `v` (integers), is nearest (floats) or says
+    /// whether `v` is not 0 (bool).
+    fn from_i64(v: i64) -> Self;
     /// The nearest value of this type; integers truncate towards zero and saturate, NaN becomes 0.
     fn from_f64(v: f64) -> Self;
 }
 
 macro_rules! elements {
-    ($($t:ty, $d:ident, $x:ident => $to:expr, $v:ident => $from:expr;)*) => {$(
+    (@int Bool $v:ident $t:ty) => { $v != 0 };
+    (@int F16 $v:ident $t:ty) => { f16::from_f64($v as f64) };
+    (@int BF16 $v:ident $t:ty) => { bf16::from_f64($v as f64) };
+    (@int $d:ident $v:ident $t:ty) => { $v as $t };
+    ($($t:ty, $d:ident, $x:ident => $to:expr, $int:expr, $v:ident => $from:expr;)*) => {$(
         impl sealed::Sealed for $t {}
         impl Element for $t {
             const DTYPE: DType = DType::$d;
             #[inline(always)]
             fn to_f64(self) -> f64 { let $x = self; $to }
+            #[inline(always)]
+            fn to_i64(self) -> i64 { let $x = self; $int }
+            #[inline(always)]
+            fn from_i64(v: i64) -> Self { elements!(@int $d v $t) }
             #[inline(always)]
             fn from_f64($v: f64) -> Self { $from }
         }
@@ -134,16 +147,16 @@ macro_rules! elements {
 }
 
 elements! {
-    bool, Bool, x => x as u8 as f64, v => v != 0.0;
-    u8, U8, x => x as f64, v => v as u8;
-    i8, I8, x => x as f64, v => v as i8;
-    i16, I16, x => x as f64, v => v as i16;
-    i32, I32, x => x as f64, v => v as i32;
-    i64, I64, x => x as f64, v => v as i64;
-    f16, F16, x => x.to_f64(), v => f16::from_f64(v);
-    bf16, BF16, x => x.to_f64(), v => bf16::from_f64(v);
-    f32, F32, x => x as f64, v => v as f32;
-    f64, F64, x => x, v => v;
+    bool, Bool, x => x as u8 as f64, x as i64, v => v != 0.0;
+    u8, U8, x => x as f64, x as i64, v => v as u8;
+    i8, I8, x => x as f64, x as i64, v => v as i8;
+    i16, I16, x => x as f64, x as i64, v => v as i16;
+    i32, I32, x => x as f64, x as i64, v => v as i32;
+    i64, I64, x => x as f64, x as i64, v => v as i64;
+    f16, F16, x => x.to_f64(), x.to_f64() as i64, v => f16::from_f64(v);
+    bf16, BF16, x => x.to_f64(), x.to_f64() as i64, v => bf16::from_f64(v);
+    f32, F32, x => x as f64, x as i64, v => v as f32;
+    f64, F64, x => x, x as i64, v => v;
 }
 
 /// Runs a block with a type alias for the Rust type of a dtype. The one dtype dispatch of the

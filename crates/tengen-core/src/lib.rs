@@ -1,9 +1,33 @@
-//! Tensors, operators and automatic differentiation.
+//! Tensors, operators and automatic differentiation: the body of Tengen.
+//!
+//! A [`Tensor`] is an immutable value behind a cheap handle; [`ops`] are functions on tensors, each
+//! an [`Op`] that runs through one door, [`apply`]; a [`GradManager`] records what runs and
+//! computes gradients of the [`Var`]s attached to it.
 
+mod apply;
+mod autograd;
+mod device;
 mod dtype;
+mod elementwise;
 mod error;
+pub mod files;
+mod op;
+pub mod ops;
+mod shape;
+mod storage;
+mod tensor;
 
+pub use apply::{apply, apply1};
+pub use autograd::{Callback, GradManager, Gradient, Var, is_recording};
+pub use device::Device;
 pub use dtype::{DType, Element};
+pub use elementwise::{Elementwise, ElementwiseTest, Int, MapOp, PredicateOp, promote};
 pub use error::{Error, ErrorKind, Result};
+pub use op::{Grads, Meta, Metas, Op, Saves, Tensors};
+pub use shape::{MAX_DIMS, Shape, broadcast};
+pub use storage::{MemoryStats, memory_stats, release_cached_memory, reset_peak_memory};
+pub use tengen_kernels::pool::{set_threads, threads};
+pub use tensor::Tensor;
+
 #[doc(hidden)]
 pub use half;

@@ -1,8 +1,13 @@
-//! CPU kernels: slices in, slices out.
+//! CPU kernels of Tengen: slices and pointers in, slices and pointers out. Nothing here knows a
+//! tensor, infers a shape or returns a `Result`; callers in `tengen-core` validate.
 
 pub mod copy;
 pub mod index;
+pub mod lanes;
+pub mod map;
 mod multiversion;
+pub mod pool;
 pub mod pooling;
 pub mod random;
+pub mod reduce;
 pub mod sort;

@@ -1,0 +1,152 @@
+//! Activations.
+
+use super::map;
+use crate::elementwise::{Elementwise, MapOp};
+use crate::{Result, Tensor, apply1};
+use std::f64::consts::FRAC_1_SQRT_2;
+use tengen_kernels::lanes::Num;
+use tengen_kernels::map::Map;
+
+/// √(2π)⁻¹, the normal density at 0.
+const FRAC_1_SQRT_2PI: f64 = 0.398_942_280_401_432_7;
+
+/// Φ(x), the normal distribution function.
+#[inline(always)]
+fn normal_cdf<L: Num>(x: L) -> L {
+    x.mul(L::c(-FRAC_1_SQRT_2)).erfc().mul(L::c(0.5))
+}
+
+map! {
+    /// max(0, x), elementwise; the derivative at 0 is 0.
+    relu = Relu(x) {
+        f = L::sel(x.lt(L::c(0.0)), L::c(0.0), x);
+        df(dy) = [L::sel(L::lt(L::c(0.0), x), dy, L::c(0.0))];
+        int(x) = x.max(I::default());
+    }
+
+    /// min(max(0, x), 6), elementwise; the derivative at 0 and 6 is 0.
+    relu6 = Relu6(x) {
+        f = L::sel(x.lt(L::c(0.0)), L::c(0.0), L::sel(L::lt(L::c(6.0), x), L::c(6.0), x));
+        df(dy) = [L::sel(L::and(L::lt(L::c(0.0), x), x.lt(L::c(6.0))), dy, L::c(0.0))];
+    }
+
+    /// 1 / (1 + e⁻ˣ), elementwise.
+    sigmoid = Sigmoid(x) {
+        f = x.sigmoid();
+        df(dy) = { let s = x.sigmoid(); [dy.mul(s.mul(L::c(1.0).sub(s)))] };
+    }
+
+    /// min(max(x + 3, 0), 6) / 6, elementwise (Howard et al. 2019, "Searching for MobileNetV3").
+    hsigmoid = Hsigmoid(x) {
+        f = {
+            let t = x.add(L::c(3.0));
+            let t = L::sel(t.lt(L::c(0.0)), L::c(0.0), L::sel(L::lt(L::c(6.0), t), L::c(6.0), t));
+            t.div(L::c(6.0))
+        };
+        df(dy) = [L::sel(x.abs().lt(L::c(3.0)), dy.div(L::c(6.0)), L::c(0.0))];
+    }
+
+    /// x·min(max(x + 3, 0), 6) / 6, elementwise (Howard et al. 2019, "Searching for MobileNetV3").
+    hswish = Hswish(x) {
+        f = {
+            let t = x.add(L::c(3.0));
+            let t = L::sel(t.lt(L::c(0.0)), L::c(0.0), L::sel(L::lt(L::c(6.0), t), L::c(6.0), t));
+            x.mul(t).div(L::c(6.0))
+        };
+        df(dy) = {
+            let mid = dy.mul(x.add(x).add(L::c(3.0))).div(L::c(6.0));
+            [L::sel(x.lt(L::c(-3.0)), L::c(0.0), L::sel(L::lt(L::c(3.0), x), dy, mid))]
+        };
+    }
+
+    /// x / (1 + e⁻ˣ), elementwise (Elfwing et al. 2017), also called swish.
+    silu = Silu(x) {
+        f = x.mul(x.sigmoid());
+        df(dy) = {
+            let s = x.sigmoid();
+            [dy.mul(s.mul(x.mul(L::c(1.0).sub(s)).add(L::c(1.0))))]
+        };
+    }
+
+    /// x·Φ(x), elementwise, with the exact normal distribution function Φ (Hendrycks and Gimpel
+    /// 2016).
+    gelu = Gelu(x) {
+        f = x.mul(normal_cdf(x));
+        df(dy) = {
+            let density = x.mul(x).mul(L::c(-0.5)).exp().mul(L::c(FRAC_1_SQRT_2PI));
+            [dy.mul(x.fma(density, normal_cdf(x)))]
+        };
+    }
+
+    /// ln(1 + eˣ), elementwise, without overflow.
+    softplus = Softplus(x) {
+        f = L::sel(x.lt(L::c(0.0)), L::c(0.0), x).add(x.abs().neg().exp().log1p());
+        df(dy) = [dy.mul(x.sigmoid())];
+    }
+
+    /// ln(1 / (1 + e⁻ˣ)), elementwise, without overflow.
+    logsigmoid = Logsigmoid(x) {
+        f = L::sel(L::lt(L::c(0.0), x), L::c(0.0), x).sub(x.abs().neg().exp().log1p());
+        df(dy) = [dy.mul(x.neg().sigmoid())];
+    }
+}
+
+#[derive(Clone, Copy)]
+struct LeakyRelu(f64);
+impl Map<1> for LeakyRelu {
+    #[inline(always)]
+    fn f<L: Num>(&self, [x]: [L; 1]) -> L {
+        L::sel(L::le(L::c(0.0), x), x, x.mul(L::c(self.0)))
+    }
+    #[inline(always)]
+    fn df<L: Num>(&self, [x]: [L; 1], dy: L) -> [L; 1] {
+        [L::sel(L::le(L::c(0.0), x), dy, dy.mul(L::c(self.0)))]
+    }
+}
+impl Elementwise<1> for LeakyRelu {
+    const NAME: &'static str = "leaky_relu";
+}
+
+/// max(0, x) + slope·min(0, x), elementwise; the derivative at 0 is 1.
+///
+/// # Errors
+/// Memory: the result cannot be had.
+pub fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
+    apply1(MapOp(LeakyRelu(slope)), &[x])
+}
+
+#[derive(Clone, Copy)]
+struct Clip {
+    lower: f64,
+    upper: f64,
+}
+impl Map<1> for Clip {
+    #[inline(always)]
+    fn f<L: Num>(&self, [x]: [L; 1]) -> L {
+        let (lower, upper) = (L::c(self.lower), L::c(self.upper));
+        let t = L::sel(x.lt(lower), lower, x);
+        L::sel(upper.lt(t), upper, t)
+    }
+    #[inline(always)]
+    fn df<L: Num>(&self, [x]: [L; 1], dy: L) -> [L; 1] {
+        let inside = L::and(L::c(self.lower).le(x), x.le(L::c(self.upper)));
+        [L::sel(inside, dy, L::c(0.0))]
+    }
+}
+impl Elementwise<1> for Clip {
+    const NAME: &'static str = "clip";
+    const INTS: bool = true;
+    #[inline(always)]
+    fn int<I: crate::elementwise::Int>(&self, [x]: [I; 1]) -> I {
+        x.max(I::from_f64(self.lower)).min(I::from_f64(self.upper))
+    }
+}
+
+/// min(max(x, lower), upper), elementwise; either bound may be infinite. The derivative at a bound
+/// is 1.
+///
+/// # Errors
+/// Memory: the result cannot be had.
+pub fn clip(x: &Tensor, lower: f64, upper: f64) -> Result<Tensor> {
+    apply1(MapOp(Clip { lower, upper }), &[x])
+}

@@ -1,0 +1,71 @@
+//! Conversion between dtypes.
+
+use crate::autograd::Gradient;
+use crate::elementwise::Shared;
+use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
+use crate::{DType, Element, Result, Tensor, apply1, dispatch};
+use smallvec::smallvec;
+use tengen_kernels::pool;
+
+struct Cast(DType);
+
+impl Op for Cast {
+    fn name(&self) -> &'static str {
+        "astype"
+    }
+    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
+        Ok(Meta::one(*x[0].shape(), self.0))
+    }
+    fn eval(&self, x: &[&Tensor], _: &[Meta]) -> Result<Tensors> {
+        Ok(smallvec![cast_raw(x[0], self.0)?])
+    }
+    fn saves(&self) -> Saves {
+        Saves::NOTHING
+    }
+    fn grad(&self, g: &Gradient) -> Result<Grads> {
+        let dy = g.dy(0)?;
+        g.each(|_| Ok(Some(cast(&dy, g.input_meta(0).dtype)?)))
+    }
+}
+
+/// The elements converted to `dtype`; the same tensor if it has it already. Floats round to
+/// nearest when narrowed and truncate towards zero when made integers, which keep their low bits;
+/// everything but 0 is true.
+///
+/// # Errors
+/// Memory: the result cannot be had.
+pub fn cast(x: &Tensor, dtype: DType) -> Result<Tensor> {
+    if x.dtype() == dtype {
+        return Ok(x.clone());
+    }
+    apply1(Cast(dtype), &[x])
+}
+
+/// [`cast`] without a record.
+pub(crate) fn cast_raw(x: &Tensor, dtype: DType) -> Result<Tensor> {
+    if x.dtype() == dtype {
+        return Ok(x.detach());
+    }
+    let x = x.contiguous()?;
+    let y = Tensor::empty(*x.shape(), dtype)?;
+    dispatch!(x.dtype(), S => dispatch!(dtype, D => convert::<S, D>(&x, &y)));
+    Ok(y)
+}
+
+fn convert<S: Element, D: Element>(x: &Tensor, y: &Tensor) {
+    let (p, q) = (Shared(x.ptr::<S>()), Shared(y.ptr::<D>()));
+    pool::for_ranges(x.numel(), 1 << 15, |from, to| {
+        for i in from as isize..to as isize {
+            // SAFETY: both tensors are contiguous with `numel` elements, `y` is new and each of
+            // its elements is written once.
+            unsafe {
+                let v = *p.at(i);
+                q.at(i).write(match D::DTYPE {
+                    DType::Bool => D::from_i64((v.to_f64() != 0.0) as i64),
+                    d if d.is_float() => D::from_f64(v.to_f64()),
+                    _ => D::from_i64(v.to_i64()),
+                });
+            }
+        }
+    });
+}

@@ -1,0 +1,80 @@
+//! The operators. Each lives in one place: inference, evaluation, gradient, documentation.
+//!
+//! - An elementwise formula is a block of [`map!`] in the file of its family.
+//! - A primitive implements [`Op`](crate::Op) in a file of its own.
+//! - A composed operator is a function over others.
+
+mod activation;
+mod arithmetic;
+pub(crate) mod cast;
+mod compare;
+mod math;
+mod prelu;
+mod reduce;
+pub(crate) mod symbolic;
+mod view;
+
+pub use activation::*;
+pub use arithmetic::*;
+pub use cast::cast;
+pub use compare::*;
+pub use math::*;
+pub use prelu::prelu;
+pub use reduce::*;
+pub use view::*;
+
+/// Declares an elementwise operator: its function, and its formula and derivative side by side.
+///
+/// `saves = …` says what the derivative reads (all inputs, if left out); `int(…) = …` gives the
+/// formula on integers, without which they become f32.
+macro_rules! map {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident = $Op:ident($($x:ident),+) {
+            f = $f:expr;
+            df($dy:ident) = $df:expr;
+            $(saves = $saves:expr;)?
+            $(int($($i:ident),+) = $int:expr;)?
+        }
+    )+) => {$(
+        #[derive(Clone, Copy)]
+        struct $Op;
+        impl tengen_kernels::map::Map<{ [$(stringify!($x)),+].len() }> for $Op {
+            #[inline(always)]
+            fn f<L: tengen_kernels::lanes::Num>(&self, x: [L; [$(stringify!($x)),+].len()]) -> L {
+                let [$($x),+] = x;
+                $f
+            }
+            #[inline(always)]
+            #[allow(unused_variables)]
+            fn df<L: tengen_kernels::lanes::Num>(
+                &self,
+                x: [L; [$(stringify!($x)),+].len()],
+                $dy: L,
+            ) -> [L; [$(stringify!($x)),+].len()] {
+                let [$($x),+] = x;
+                $df
+            }
+        }
+        impl $crate::elementwise::Elementwise<{ [$(stringify!($x)),+].len() }> for $Op {
+            const NAME: &'static str = stringify!($name);
+            $(const SAVES: $crate::Saves = $saves;)?
+            $(
+                const INTS: bool = true;
+                #[inline(always)]
+                fn int<I: $crate::elementwise::Int>(&self, x: [I; [$(stringify!($i)),+].len()]) -> I {
+                    let [$($i),+] = x;
+                    $int
+                }
+            )?
+        }
+        $(#[$doc])*
+        ///
+        /// # Errors
+        /// Shape: the operands cannot be broadcast together. Memory: the result cannot be had.
+        pub fn $name($($x: &$crate::Tensor),+) -> $crate::Result<$crate::Tensor> {
+            $crate::apply1($crate::elementwise::MapOp($Op), &[$($x),+])
+        }
+    )+};
+}
+use map;

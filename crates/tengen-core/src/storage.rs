@@ -1,0 +1,217 @@
+//! Memory of tensors: a caching allocator and the reference-counted blocks that it gives.
+
+use crate::{Result, bail};
+use std::alloc::{self, Layout};
+use std::ptr::NonNull;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Every block starts at such an address, so vector loads never straddle cache lines.
+pub(crate) const ALIGN: usize = 64;
+/// Blocks of at least this size start at a huge page and ask for huge pages.
+const HUGE: usize = 2 << 20;
+/// Requests of at least this size are held against the memory that the system has left, since the
+/// system itself may promise more than it has.
+const CHECKED: usize = 256 << 20;
+
+/// A block of bytes, all initialised: the system hands them out zeroed, and a reused block holds
+/// what its last owner wrote.
+pub(crate) struct Storage {
+    ptr: NonNull<u8>,
+    class: usize,
+}
+
+// SAFETY: a Storage owns its bytes, like a Vec<u8>.
+unsafe impl Send for Storage {}
+// SAFETY: shared access only reads; writing needs `&mut` or the allocation's first owner.
+unsafe impl Sync for Storage {}
+
+/// Four size classes per power of two, from 64 bytes up: at most a quarter is wasted.
+const CLASSES: usize = 4 * 48;
+
+fn class_of(bytes: usize) -> usize {
+    let units = bytes.div_ceil(ALIGN).max(1);
+    if units <= 4 {
+        return units - 1;
+    }
+    let log = (units - 1).ilog2() as usize;
+    (log - 1) * 4 + ((units - 1) >> (log - 2)) - 4
+}
+
+fn class_bytes(class: usize) -> usize {
+    if class < 4 {
+        return (class + 1) * ALIGN;
+    }
+    let (log, quarter) = (class / 4 + 1, class % 4);
+    ((quarter + 5) << (log - 2)) * ALIGN
+}
+
+fn layout(bytes: usize) -> Option<Layout> {
+    Layout::from_size_align(bytes, if bytes >= HUGE { HUGE } else { ALIGN }).ok()
+}
+
+/// A free block's address.
+struct Free(NonNull<u8>);
+// SAFETY: a free block is owned by the list that holds it.
+unsafe impl Send for Free {}
+
+static FREE: [Mutex<Vec<Free>>; CLASSES] = [const { Mutex::new(Vec::new()) }; CLASSES];
+static USED: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+static CACHED: AtomicUsize = AtomicUsize::new(0);
+/// Free blocks are kept up to the peak of use, but at least this much.
+const KEEP: usize = 64 << 20;
+
+/// How much memory tensors take, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryStats {
+    /// In live tensors.
+    pub used: usize,
+    /// The most that was ever in live tensors at once (since [`reset_peak_memory`]).
+    pub peak: usize,
+    /// In free blocks that are kept for reuse.
+    pub cached: usize,
+}
+
+/// How much memory tensors take now.
+pub fn memory_stats() -> MemoryStats {
+    MemoryStats {
+        used: USED.load(Ordering::Relaxed),
+        peak: PEAK.load(Ordering::Relaxed),
+        cached: CACHED.load(Ordering::Relaxed),
+    }
+}
+
+/// Forgets past peaks.
+pub fn reset_peak_memory() {
+    PEAK.store(USED.load(Ordering::Relaxed), Ordering::Relaxed);
+}
+
+/// Gives all free blocks back to the system.
+pub fn release_cached_memory() {
+    for (class, list) in FREE.iter().enumerate() {
+        let blocks = std::mem::take(&mut *list.lock().unwrap_or_else(|e| e.into_inner()));
+        for block in blocks {
+            CACHED.fetch_sub(class_bytes(class), Ordering::Relaxed);
+            system_free(block.0, class);
+        }
+    }
+}
+
+impl Storage {
+    /// A block of at least `bytes` bytes.
+    ///
+    /// # Errors
+    /// Memory: the system has no such block.
+    pub(crate) fn new(bytes: usize) -> Result<Storage> {
+        if bytes > isize::MAX as usize / 2 {
+            bail!(Memory, "out of memory: {bytes} bytes cannot be had");
+        }
+        let class = class_of(bytes);
+        let size = class_bytes(class);
+        let cached = FREE[class].lock().unwrap_or_else(|e| e.into_inner()).pop();
+        let ptr = match cached {
+            Some(block) => {
+                CACHED.fetch_sub(size, Ordering::Relaxed);
+                block.0
+            }
+            None => match system_alloc(size) {
+                Some(ptr) => ptr,
+                None => {
+                    release_cached_memory();
+                    match system_alloc(size) {
+                        Some(ptr) => ptr,
+                        None => bail!(
+                            Memory,
+                            "out of memory: {size} bytes cannot be had ({} bytes are in live tensors)",
+                            USED.load(Ordering::Relaxed)
+                        ),
+                    }
+                }
+            },
+        };
+        let used = USED.fetch_add(size, Ordering::Relaxed) + size;
+        if used > PEAK.load(Ordering::Relaxed) {
+            PEAK.fetch_max(used, Ordering::Relaxed);
+        }
+        Ok(Storage { ptr, class })
+    }
+
+    #[inline]
+    pub(crate) fn ptr(&self) -> *mut u8 {
+        self.ptr.as_ptr()
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        class_bytes(self.class)
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        let size = class_bytes(self.class);
+        USED.fetch_sub(size, Ordering::Relaxed);
+        let cached = CACHED.fetch_add(size, Ordering::Relaxed) + size;
+        if cached <= KEEP.max(PEAK.load(Ordering::Relaxed)) {
+            let mut list = FREE[self.class].lock().unwrap_or_else(|e| e.into_inner());
+            if list.try_reserve(1).is_ok() {
+                list.push(Free(self.ptr));
+                return;
+            }
+        }
+        CACHED.fetch_sub(size, Ordering::Relaxed);
+        system_free(self.ptr, self.class);
+    }
+}
+
+#[cold]
+fn system_alloc(size: usize) -> Option<NonNull<u8>> {
+    if size >= CHECKED && available_memory().is_some_and(|free| size > free) {
+        return None;
+    }
+    let layout = layout(size)?;
+    // SAFETY: class sizes are never zero.
+    let ptr = NonNull::new(unsafe { alloc::alloc_zeroed(layout) })?;
+    #[cfg(target_os = "linux")]
+    if size >= HUGE {
+        // SAFETY: the range is ours; the call is only advice about how to back it.
+        unsafe { libc::madvise(ptr.as_ptr().cast(), size, libc::MADV_HUGEPAGE) };
+    }
+    Some(ptr)
+}
+
+#[cold]
+fn system_free(ptr: NonNull<u8>, class: usize) {
+    if let Some(layout) = layout(class_bytes(class)) {
+        // SAFETY: the block came from `system_alloc` with this very layout.
+        unsafe { alloc::dealloc(ptr.as_ptr(), layout) };
+    }
+}
+
+/// The bytes that the system could still give without swapping, where it says so.
+fn available_memory() -> Option<usize> {
+    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = info.lines().find(|l| l.starts_with("MemAvailable:"))?;
+    line.split_whitespace().nth(1)?.parse::<usize>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_hold_their_bytes_and_waste_at_most_a_quarter() {
+        for bytes in (1..100_000).chain([1 << 20, (1 << 20) + 1, 3 << 30]) {
+            let class = class_of(bytes);
+            assert!(class_bytes(class) >= bytes, "{bytes}");
+            assert!(class == 0 || class_bytes(class - 1) < bytes, "{bytes}");
+            assert!(class_bytes(class) <= bytes + (bytes / 4).max(ALIGN), "{bytes}");
+        }
+    }
+
+    #[test]
+    fn a_block_that_cannot_be_had_is_an_error() {
+        assert!(Storage::new(isize::MAX as usize).is_err());
+        assert!(Storage::new(1 << 46).is_err());
+    }
+}

@@ -1,0 +1,348 @@
+//! Tensors: cheap handles to immutable values, and views of them.
+
+use crate::autograd::NodeRef;
+use crate::shape::{MAX_DIMS, Shape};
+use crate::storage::Storage;
+use crate::{DType, Device, Element, Result, bail, dispatch, ensure};
+use bytemuck::Pod;
+use std::fmt;
+use std::sync::Arc;
+
+/// A multi-dimensional array. Cloning copies a handle; the value never changes while a handle
+/// exists.
+///
+/// ```
+/// use tengen_core::{Tensor, ops};
+/// let x = Tensor::from_slice(&[1.0f32, -2.0, 3.0], &[3])?;
+/// let y = ops::add(&x, &x)?;
+/// assert_eq!(y.to_vec::<f32>()?, [2.0, -4.0, 6.0]);
+/// # Ok::<(), tengen_core::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Tensor {
+    inner: Arc<Inner>,
+    /// What automatic differentiation knows of this handle.
+    pub(crate) node: NodeRef,
+}
+
+#[derive(Clone)]
+struct Inner {
+    storage: Arc<Storage>,
+    /// Position of the first element, in elements.
+    offset: usize,
+    shape: Shape,
+    /// In elements.
+    strides: [isize; MAX_DIMS],
+    dtype: DType,
+    contiguous: bool,
+}
+
+/// The product of the extents of a [`Shape`], which its constructor checked.
+fn is_contiguous(shape: &Shape, strides: &[isize; MAX_DIMS]) -> bool {
+    let mut step = 1;
+    for d in (0..shape.len()).rev() {
+        if shape[d] != 1 && strides[d] != step {
+            return shape.contains(&0);
+        }
+        step *= shape[d] as isize;
+    }
+    true
+}
+
+impl Tensor {
+    /// A tensor for an operator to fill. Its bytes are initialised, but to what is unspecified.
+    pub(crate) fn empty(shape: Shape, dtype: DType) -> Result<Tensor> {
+        let storage = Arc::new(Storage::new(shape.numel() * dtype.size())?);
+        let strides = shape.contiguous_strides();
+        let inner = Inner { storage, offset: 0, shape, strides, dtype, contiguous: true };
+        Ok(Tensor { inner: Arc::new(inner), node: NodeRef::NONE })
+    }
+
+    /// A tensor of zeros (false for bool).
+    ///
+    /// # Errors
+    /// Shape: `shape` is impossible. Memory: it cannot be had.
+    pub fn zeros(shape: &[usize], dtype: DType) -> Result<Tensor> {
+        let t = Tensor::empty(Shape::new(shape)?, dtype)?;
+        // SAFETY: the block is new, so nothing else reads it, and at least this many bytes long;
+        // all-zero bytes are a value of every dtype.
+        unsafe { t.ptr::<u8>().write_bytes(0, t.numel() * dtype.size()) };
+        Ok(t)
+    }
+
+    /// A tensor whose elements are all `value`, converted to `dtype` (integers truncate and
+    /// saturate).
+    ///
+    /// # Errors
+    /// Shape: `shape` is impossible. Memory: it cannot be had.
+    pub fn full(shape: &[usize], value: f64, dtype: DType) -> Result<Tensor> {
+        let t = Tensor::empty(Shape::new(shape)?, dtype)?;
+        dispatch!(dtype, T => {
+            let (p, v) = (t.ptr::<T>(), T::from_f64(value));
+            for i in 0..t.numel() {
+                // SAFETY: the block is new and holds `numel` elements.
+                unsafe { p.add(i).write(v) };
+            }
+        });
+        Ok(t)
+    }
+
+    /// A tensor of ones.
+    ///
+    /// # Errors
+    /// As [`Tensor::full`].
+    pub fn ones(shape: &[usize], dtype: DType) -> Result<Tensor> {
+        Tensor::full(shape, 1.0, dtype)
+    }
+
+    /// A tensor without dimensions.
+    ///
+    /// # Errors
+    /// Memory: it cannot be had.
+    pub fn scalar<T: Element>(value: T) -> Result<Tensor> {
+        Tensor::from_slice(&[value], &[])
+    }
+
+    /// A tensor of the given shape with a copy of `data`, in row-major order.
+    ///
+    /// # Errors
+    /// Shape: `shape` is impossible or has not `data.len()` elements. Memory: it cannot be had.
+    pub fn from_slice<T: Element>(data: &[T], shape: &[usize]) -> Result<Tensor> {
+        let shape = Shape::new(shape)?;
+        ensure!(
+            shape.numel() == data.len(),
+            Shape,
+            "shape {shape} has {} elements, but {} were given",
+            shape.numel(),
+            data.len()
+        );
+        let t = Tensor::empty(shape, T::DTYPE)?;
+        // SAFETY: the block is new and holds `data.len()` elements of `T`.
+        unsafe { t.ptr::<T>().copy_from_nonoverlapping(data.as_ptr(), data.len()) };
+        Ok(t)
+    }
+
+    /// A tensor from little-endian bytes in row-major order; bool bytes other than 0 count as true.
+    ///
+    /// # Errors
+    /// Shape: `shape` is impossible or `bytes` has not its size. Memory: it cannot be had.
+    pub fn from_bytes(bytes: &[u8], shape: &[usize], dtype: DType) -> Result<Tensor> {
+        let shape = Shape::new(shape)?;
+        ensure!(
+            bytes.len() == shape.numel() * dtype.size(),
+            Shape,
+            "shape {shape} of {dtype} takes {} bytes, but {} were given",
+            shape.numel() * dtype.size(),
+            bytes.len()
+        );
+        let t = Tensor::empty(shape, dtype)?;
+        if dtype == DType::Bool {
+            for (i, b) in bytes.iter().enumerate() {
+                // SAFETY: the block is new and holds one byte per element.
+                unsafe { t.ptr::<bool>().add(i).write(*b != 0) };
+            }
+        } else {
+            // SAFETY: the block is new and this long; all bytes are values of number dtypes.
+            unsafe { t.ptr::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        }
+        Ok(t)
+    }
+
+    /// The elements in row-major order.
+    ///
+    /// # Errors
+    /// DType: `T` is not this tensor's element type.
+    pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
+        self.expect_dtype(T::DTYPE)?;
+        let t = self.contiguous()?;
+        // SAFETY: a contiguous tensor has `numel` elements at its pointer, of the checked dtype.
+        Ok(unsafe { std::slice::from_raw_parts(t.ptr::<T>(), t.numel()) }.to_vec())
+    }
+
+    /// The elements in row-major order, as f64.
+    ///
+    /// # Errors
+    /// Memory: a copy of a view cannot be had.
+    pub fn to_f64_vec(&self) -> Result<Vec<f64>> {
+        dispatch!(self.dtype(), T => Ok(self.to_vec::<T>()?.into_iter().map(T::to_f64).collect()))
+    }
+
+    /// The only element, as f64.
+    ///
+    /// # Errors
+    /// Shape: there is not exactly one element.
+    pub fn item(&self) -> Result<f64> {
+        ensure!(self.numel() == 1, Shape, "item: a tensor of one element is needed, not {self}");
+        // SAFETY: the one element is at the pointer.
+        Ok(dispatch!(self.dtype(), T => unsafe { *self.ptr::<T>() }.to_f64()))
+    }
+
+    /// The elements of a contiguous tensor.
+    ///
+    /// # Errors
+    /// DType: `T` is not this tensor's element type. Value: it is a view that is not contiguous.
+    pub fn as_slice<T: Element>(&self) -> Result<&[T]> {
+        self.expect_dtype(T::DTYPE)?;
+        ensure!(self.is_contiguous(), Value, "as_slice: {self} is not contiguous");
+        // SAFETY: a contiguous tensor has `numel` elements at its pointer, of the checked dtype.
+        Ok(unsafe { std::slice::from_raw_parts(self.ptr::<T>(), self.numel()) })
+    }
+
+    /// The elements, to write to. A tensor that is shared or not contiguous is copied first, so no
+    /// other handle ever sees the change.
+    ///
+    /// # Errors
+    /// DType: `T` is not this tensor's element type. Memory: a copy cannot be had.
+    pub fn as_mut_slice<T: Element + Pod>(&mut self) -> Result<&mut [T]> {
+        self.expect_dtype(T::DTYPE)?;
+        self.make_unique()?;
+        // SAFETY: now contiguous and unshared; all bytes are initialised and valid for a Pod.
+        Ok(unsafe { std::slice::from_raw_parts_mut(self.ptr::<T>(), self.numel()) })
+    }
+
+    /// Copies the value unless this is its only handle and it is contiguous.
+    pub(crate) fn make_unique(&mut self) -> Result<()> {
+        let alone = Arc::get_mut(&mut self.inner)
+            .is_some_and(|i| i.contiguous && Arc::get_mut(&mut i.storage).is_some());
+        if !alone {
+            *self = self.copy()?;
+        }
+        Ok(())
+    }
+
+    /// A contiguous tensor of the same value in memory of its own.
+    pub(crate) fn copy(&self) -> Result<Tensor> {
+        let t = Tensor::empty(*self.shape(), self.dtype())?;
+        crate::elementwise::copy_into(self, &t);
+        Ok(t)
+    }
+
+    /// The same value, contiguous in memory; this handle's own memory if it already is.
+    ///
+    /// # Errors
+    /// Memory: the copy cannot be had.
+    pub fn contiguous(&self) -> Result<Tensor> {
+        if self.is_contiguous() {
+            return Ok(self.clone());
+        }
+        let mut t = self.copy()?;
+        t.node = self.node;
+        Ok(t)
+    }
+
+    /// A view of this tensor's memory.
+    ///
+    /// # Safety
+    /// Every index of `shape` must be an element of this tensor's storage.
+    pub(crate) unsafe fn view(
+        &self,
+        shape: Shape,
+        strides: [isize; MAX_DIMS],
+        offset: usize,
+    ) -> Tensor {
+        let contiguous = is_contiguous(&shape, &strides);
+        let inner = Inner {
+            storage: self.inner.storage.clone(),
+            offset,
+            shape,
+            strides,
+            dtype: self.inner.dtype,
+            contiguous,
+        };
+        Tensor { inner: Arc::new(inner), node: NodeRef::NONE }
+    }
+
+    /// The address of the first element. Reading is allowed for the elements that shape and
+    /// strides name, writing only to a tensor that no one else has seen yet.
+    #[inline]
+    pub(crate) fn ptr<T: Element>(&self) -> *mut T {
+        debug_assert!(T::DTYPE == self.inner.dtype || size_of::<T>() == 1);
+        let bytes = self.inner.offset * self.inner.dtype.size();
+        debug_assert!(bytes <= self.inner.storage.capacity());
+        // SAFETY: the offset is within the storage, by construction and `view`'s contract.
+        unsafe { self.inner.storage.ptr().add(bytes) }.cast()
+    }
+
+    /// Position of the first element in the storage, in elements.
+    pub(crate) fn offset(&self) -> usize {
+        self.inner.offset
+    }
+
+    /// Extents, outermost first.
+    #[inline]
+    pub fn shape(&self) -> &Shape {
+        &self.inner.shape
+    }
+
+    /// Distance between neighbours along each axis, in elements.
+    #[inline]
+    pub fn strides(&self) -> &[isize] {
+        &self.inner.strides[..self.inner.shape.len()]
+    }
+
+    pub(crate) fn strides_array(&self) -> [isize; MAX_DIMS] {
+        self.inner.strides
+    }
+
+    /// Number of dimensions.
+    #[inline]
+    pub fn ndim(&self) -> usize {
+        self.inner.shape.len()
+    }
+
+    /// Number of elements.
+    #[inline]
+    pub fn numel(&self) -> usize {
+        self.inner.shape.numel()
+    }
+
+    /// Element type.
+    #[inline]
+    pub fn dtype(&self) -> DType {
+        self.inner.dtype
+    }
+
+    /// Where the tensor lives.
+    #[inline]
+    pub fn device(&self) -> Device {
+        Device::Cpu
+    }
+
+    /// Whether the elements lie in row-major order without gaps.
+    #[inline]
+    pub fn is_contiguous(&self) -> bool {
+        self.inner.contiguous
+    }
+
+    /// The same value, unknown to automatic differentiation: no gradient flows through this
+    /// handle.
+    pub fn detach(&self) -> Tensor {
+        Tensor { inner: self.inner.clone(), node: NodeRef::NONE }
+    }
+
+    fn expect_dtype(&self, wanted: DType) -> Result<()> {
+        if wanted != self.dtype() {
+            bail!(DType, "elements of {self} cannot be read as {wanted}");
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Tensor {
+    /// Dtype and shape, as error messages use them: `f32[2, 3]`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.dtype(), self.shape())
+    }
+}
+
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tensor({self}")?;
+        if self.numel() <= 64
+            && let Ok(v) = self.to_f64_vec()
+        {
+            write!(f, ", {v:?}")?;
+        }
+        f.write_str(")")
+    }
+}

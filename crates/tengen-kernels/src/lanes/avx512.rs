@@ -1,0 +1,183 @@
+//! AVX-512 lanes: 16 × f32 and 8 × f64.
+
+use super::Lane;
+use std::arch::x86_64::*;
+
+/// Runs an intrinsic.
+macro_rules! op {
+    ($e:expr) => {
+        // SAFETY: lanes are used only inside functions that `dispatch` entered after checking the
+        // CPU's features (see `Lane`), and pointers are valid by the caller's contract.
+        unsafe { $e }
+    };
+}
+
+macro_rules! lane {
+    ($S:ident, $t:ty, $V:ty, $M:ty, $w:literal, $double:literal,
+     $set1:ident $add:ident $sub:ident $mul:ident $div:ident $xor:ident $abs:ident $fma:ident
+     $min:ident $max:ident $sqrt:ident $andnot:ident $and:ident $or:ident $cmp:ident $blend:ident
+     $round:ident $scalef:ident $getexp:ident $getmant:ident $ld:ident $st:ident $mld:ident
+     $mst:ident) => {
+        #[doc = concat!("A 512-bit register of ", stringify!($t), ".")]
+        #[derive(Clone, Copy)]
+        #[repr(transparent)]
+        pub struct $S($V);
+
+        impl $S {
+            #[inline(always)]
+            fn first(n: usize) -> $M {
+                ((1u32 << n) - 1) as $M
+            }
+        }
+
+        impl Lane for $S {
+            type T = $t;
+            type M = $M;
+            const W: usize = $w;
+            const DOUBLE: bool = $double;
+            #[inline(always)]
+            fn splat(v: $t) -> Self {
+                Self(op!($set1(v)))
+            }
+            #[inline(always)]
+            unsafe fn load(p: *const $t) -> Self {
+                Self(op!($ld(p)))
+            }
+            #[inline(always)]
+            unsafe fn store(self, p: *mut $t) {
+                op!($st(p, self.0))
+            }
+            #[inline(always)]
+            unsafe fn load_n(p: *const $t, n: usize) -> Self {
+                Self(op!($mld(Self::first(n), p)))
+            }
+            #[inline(always)]
+            unsafe fn store_n(self, p: *mut $t, n: usize) {
+                op!($mst(p, Self::first(n), self.0))
+            }
+            #[inline(always)]
+            unsafe fn store_mask(m: $M, p: *mut u8, n: usize) {
+                op!({
+                    let bytes = _mm_maskz_set1_epi8(m as __mmask16, 1);
+                    _mm_mask_storeu_epi8(p.cast(), ((1u32 << n) - 1) as __mmask16, bytes)
+                })
+            }
+            #[inline(always)]
+            fn keep(self, n: usize, other: Self) -> Self {
+                Self(op!($blend(Self::first(n), other.0, self.0)))
+            }
+            #[inline(always)]
+            fn add(self, o: Self) -> Self {
+                Self(op!($add(self.0, o.0)))
+            }
+            #[inline(always)]
+            fn sub(self, o: Self) -> Self {
+                Self(op!($sub(self.0, o.0)))
+            }
+            #[inline(always)]
+            fn mul(self, o: Self) -> Self {
+                Self(op!($mul(self.0, o.0)))
+            }
+            #[inline(always)]
+            fn div(self, o: Self) -> Self {
+                Self(op!($div(self.0, o.0)))
+            }
+            #[inline(always)]
+            fn neg(self) -> Self {
+                Self(op!($xor(self.0, $set1(-0.0))))
+            }
+            #[inline(always)]
+            fn abs(self) -> Self {
+                Self(op!($abs(self.0)))
+            }
+            #[inline(always)]
+            fn fma(self, a: Self, b: Self) -> Self {
+                Self(op!($fma(self.0, a.0, b.0)))
+            }
+            #[inline(always)]
+            fn min(self, o: Self) -> Self {
+                Self(op!($min(o.0, self.0)))
+            }
+            #[inline(always)]
+            fn max(self, o: Self) -> Self {
+                Self(op!($max(o.0, self.0)))
+            }
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                Self(op!($sqrt(self.0)))
+            }
+            #[inline(always)]
+            fn copysign(self, s: Self) -> Self {
+                Self(op!({
+                    let sign = $set1(-0.0);
+                    $or($andnot(sign, self.0), $and(sign, s.0))
+                }))
+            }
+            #[inline(always)]
+            fn floor(self) -> Self {
+                Self(op!($round::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(self.0)))
+            }
+            #[inline(always)]
+            fn ceil(self) -> Self {
+                Self(op!($round::<{ _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC }>(self.0)))
+            }
+            #[inline(always)]
+            fn rint(self) -> Self {
+                Self(op!($round::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0)))
+            }
+            #[inline(always)]
+            fn lt(self, o: Self) -> $M {
+                op!($cmp::<_CMP_LT_OQ>(self.0, o.0))
+            }
+            #[inline(always)]
+            fn le(self, o: Self) -> $M {
+                op!($cmp::<_CMP_LE_OQ>(self.0, o.0))
+            }
+            #[inline(always)]
+            fn eq(self, o: Self) -> $M {
+                op!($cmp::<_CMP_EQ_OQ>(self.0, o.0))
+            }
+            #[inline(always)]
+            fn and(a: $M, b: $M) -> $M {
+                a & b
+            }
+            #[inline(always)]
+            fn or(a: $M, b: $M) -> $M {
+                a | b
+            }
+            #[inline(always)]
+            fn not(m: $M) -> $M {
+                !m
+            }
+            #[inline(always)]
+            fn sel(m: $M, a: Self, b: Self) -> Self {
+                Self(op!($blend(m, b.0, a.0)))
+            }
+            #[inline(always)]
+            fn any(m: $M) -> bool {
+                m != 0
+            }
+            #[inline(always)]
+            fn ldexp(self, k: Self) -> Self {
+                Self(op!($scalef(self.0, k.0)))
+            }
+            #[inline(always)]
+            fn frexp(self) -> (Self, Self) {
+                op!((Self($getmant::<_MM_MANT_NORM_1_2, _MM_MANT_SIGN_SRC>(self.0)), Self($getexp(self.0))))
+            }
+        }
+    };
+}
+
+lane!(F32x16, f32, __m512, __mmask16, 16, false,
+    _mm512_set1_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps _mm512_xor_ps
+    _mm512_abs_ps _mm512_fmadd_ps _mm512_min_ps _mm512_max_ps _mm512_sqrt_ps _mm512_andnot_ps
+    _mm512_and_ps _mm512_or_ps _mm512_cmp_ps_mask _mm512_mask_blend_ps _mm512_roundscale_ps
+    _mm512_scalef_ps _mm512_getexp_ps _mm512_getmant_ps _mm512_loadu_ps _mm512_storeu_ps
+    _mm512_maskz_loadu_ps _mm512_mask_storeu_ps);
+lane!(F64x8, f64, __m512d, __mmask8, 8, true,
+    _mm512_set1_pd _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_div_pd _mm512_xor_pd
+    _mm512_abs_pd _mm512_fmadd_pd _mm512_min_pd _mm512_max_pd _mm512_sqrt_pd _mm512_andnot_pd
+    _mm512_and_pd _mm512_or_pd _mm512_cmp_pd_mask _mm512_mask_blend_pd _mm512_roundscale_pd
+    _mm512_scalef_pd _mm512_getexp_pd _mm512_getmant_pd _mm512_loadu_pd _mm512_storeu_pd
+    _mm512_maskz_loadu_pd _mm512_mask_storeu_pd);

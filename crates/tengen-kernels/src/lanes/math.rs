@@ -1,0 +1,357 @@
+//! Every [`Num`] function from a [`Lane`]'s primitives. Coefficients come from
+//! `tools/coefficients.py`; the stated errors are measured by the tests in `tests/math.rs`.
+
+use super::{Lane, Num};
+use std::f64::consts::{FRAC_PI_2, LOG2_E};
+
+/// A polynomial, highest power first, by Horner's rule.
+#[inline(always)]
+fn poly<L: Lane, const K: usize>(x: L, c: [f64; K]) -> L {
+    let mut r = k::<L>(c[0]);
+    let mut i = 1;
+    while i < K {
+        r = r.fma(x, k::<L>(c[i]));
+        i += 1;
+    }
+    r
+}
+
+#[inline(always)]
+fn k<L: Lane>(v: f64) -> L {
+    L::splat(super::Float::from_f64(v))
+}
+
+/// High and low parts of ln 2: products of the high part with exponents are exact.
+#[inline(always)]
+fn ln2<L: Lane>() -> (f64, f64) {
+    if L::DOUBLE {
+        (f64::from_bits(0x3fe6_2e42_fee0_0000), 1.908_214_929_270_587_7e-10)
+    } else {
+        (0.693_145_751_953_125, 1.428_606_765_330_187e-6)
+    }
+}
+
+/// Splits x into j·ln 2 + r with |r| ≤ ln 2 / 2.
+#[inline(always)]
+fn reduce_exp<L: Lane>(x: L) -> (L, L) {
+    let (hi, lo) = ln2::<L>();
+    let j = x.mul(k(LOG2_E)).rint();
+    (j, j.fma(k(-lo), j.fma(k(-hi), x)))
+}
+
+/// q(r) of eʳ = 1 + r + r²·q(r).
+#[inline(always)]
+fn exp_q<L: Lane>(r: L) -> L {
+    if L::DOUBLE {
+        poly(r, EXP64)
+    } else {
+        poly(r, EXP32)
+    }
+}
+const EXP64: [f64; 12] = [1.6086627956780369e-10, 2.0918137737642736e-9, 2.5052071094293547e-8, 2.7557263279088497e-7, 2.7557319247218731e-6, 2.4801587336442238e-5, 1.9841269841263299e-4, 1.3888888888879074e-3, 8.333333333333334e-3, 4.1666666666666677e-2, 1.6666666666666667e-1, 5.0e-1];
+const EXP32: [f64; 5] = [1.3926183588083019e-3, 8.3631790527225774e-3, 4.1666554617199025e-2, 1.6666576989698776e-1, 5.0000000000000017e-1];
+
+/// Range outside which eˣ is 0 or infinite.
+#[inline(always)]
+fn exp_range<L: Lane>() -> (f64, f64) {
+    if L::DOUBLE { (-746.0, 710.0) } else { (-105.0, 89.0) }
+}
+
+/// erfc(a)·(1 + 2a)·e^(a²) for a ≥ 0.
+#[inline(always)]
+fn erfcx_scaled<L: Lane>(a: L) -> L {
+    let t = a.sub(k(4.0)).div(a.add(k(4.0)));
+    if L::DOUBLE {
+        poly(t, ERFC64)
+    } else {
+        poly(t, ERFC32)
+    }
+}
+const ERFC32: [f64; 11] = [7.4284278490993723e-4, 6.5980025036742687e-3, -1.629235707904332e-2, 3.638347371266958e-2, -6.6509378190268116e-2, 9.386348786874634e-2, -1.0100142979083367e-1, 6.8088399017388021e-2, 1.5377592645567799e-2, -1.3962093624170631e-1, 1.2329951346455308];
+const ERFC64: [f64; 24] = [1.2637828580421369e-9, 1.8684873854735191e-9, -1.4091982822555755e-8, -1.7999475459031421e-8, 1.1005996198640058e-7, 7.471952780500971e-8, -8.2546997448711614e-7, 2.9377854943443787e-7, 5.7097847609665056e-6, -1.1222046316669004e-5, -2.4399244283129877e-5, 1.5062169704678354e-4, -1.9925668432389152e-4, -7.5777329736691464e-4, 5.0319699757531763e-3, -1.6197734055994488e-2, 3.7167515537770254e-2, -6.6330365812409509e-2, 9.3732834998330223e-2, -1.0103906603629459e-1, 6.8097054254693236e-2, 1.5379652102619558e-2, -1.3962111684056252e-1, 1.2329951186255525];
+const ERF32: [f64; 7] = [7.8758750626854883e-5, -8.0168642871658695e-4, 5.189087423433974e-3, -2.6854212010626412e-2, 1.1283594715160218e-1, -3.7612626666720331e-1, 1.1283791658483509];
+const ERF64: [f64; 14] = [-4.2309458242953378e-12, 8.7090451290531067e-11, -1.216456005728345e-9, 1.4792401209404813e-8, -1.6364642158167615e-7, 1.6462045441468419e-6, -1.4925647567519332e-5, 1.2055332902888735e-4, -8.5483270219348296e-4, 5.2239776254232983e-3, -2.6866170645129841e-2, 1.128379167095512e-1, -3.7612638903183752e-1, 1.1283791670955126];
+const LOG32: [f64; 4] = [2.3330581938241894e-1, 2.8550816599711549e-1, 4.0000121876972001e-1, 6.6666666554451646e-1];
+const LOG64: [f64; 8] = [1.3086767009948174e-1, 1.3268759668560613e-1, 1.5386240205813478e-1, 1.8181795630884753e-1, 2.2222222391800469e-1, 2.857142857080323e-1, 4.0000000000000878e-1, 6.6666666666666666e-1];
+const SIN32: [f64; 4] = [2.7249314054698805e-6, -1.9840082012765537e-4, 8.333331865959414e-3, -1.6666666663832764e-1];
+const SIN64: [f64; 8] = [2.7912039383341821e-15, -7.6469605432428737e-13, 1.6059042774746806e-10, -2.505210838236557e-8, 2.7557319223981052e-6, -1.9841269841269838e-4, 8.3333333333333333e-3, -1.6666666666666667e-1];
+const COS32: [f64; 4] = [-2.7300448619488355e-7, 2.4800596435621997e-5, -1.388888766471362e-3, 4.1666666664302406e-2];
+const COS64: [f64; 8] = [-1.551790823256003e-16, 4.7793756952319195e-14, -1.1470745066441372e-11, 2.0876756986329254e-9, -2.755731922398347e-7, 2.48015873015873e-5, -1.3888888888888889e-3, 4.1666666666666667e-2];
+
+/// erfc of a ≥ 0: e^(−a²), with the rounding error of a² corrected, times a polynomial.
+#[inline(always)]
+fn erfc_positive<L: Lane>(a: L) -> L {
+    let a = a.min(k(if L::DOUBLE { 27.5 } else { 10.5 }));
+    let s = a.mul(a);
+    let err = a.fma(a, s.neg());
+    let e = Num::exp(s.neg());
+    let e = e.sub(e.mul(err));
+    e.mul(erfcx_scaled(a)).div(a.add(a).add(k(1.0)))
+}
+
+/// Quadrant and remainder of an angle; good for |x| below `TRIG_LIMIT`.
+#[inline(always)]
+fn reduce_trig<L: Lane>(x: L) -> (L, L) {
+    let q = x.mul(k(1.0 / FRAC_PI_2)).rint();
+    let r = if L::DOUBLE {
+        let r = q.fma(k(-f64::from_bits(0x3ff9_21fb_5440_0000)), x);
+        let r = q.fma(k(-f64::from_bits(0x3dd0_b461_1a60_0000)), r);
+        q.fma(k(-2.022_266_248_795_950_7e-21), r)
+    } else {
+        let r = q.fma(k(-1.570_312_5), x);
+        let r = q.fma(k(-4.837_512_969_970_703_1e-4), r);
+        q.fma(k(-7.549_789_954_891_882e-8), r)
+    };
+    (q, r)
+}
+/// Angles beyond this go through the C library, element by element.
+const TRIG_LIMIT: f64 = 512.0;
+
+/// sin (quadrant offset 0) or cos (offset 1).
+#[inline(always)]
+fn sin_cos<L: Lane>(x: L, offset: f64) -> L {
+    let far = L::not(x.abs().lt(k(TRIG_LIMIT)));
+    if L::W == 1 || L::any(far) {
+        return x.map(if offset == 0.0 { f64::sin } else { f64::cos });
+    }
+    let (q, r) = reduce_trig(x);
+    let q = q.add(k(offset));
+    let z = r.mul(r);
+    let (s, c) = if L::DOUBLE {
+        (poly(z, SIN64), poly(z, COS64))
+    } else {
+        (poly(z, SIN32), poly(z, COS32))
+    };
+    let sin = r.mul(z).fma(s, r);
+    let cos = z.mul(z).fma(c, z.fma(k(-0.5), k(1.0)));
+    // q mod 4 picks among sin, cos, −sin, −cos.
+    let half = q.mul(k(0.5));
+    let odd = L::not(half.floor().eq(half));
+    let v = L::sel(odd, cos, sin);
+    let quarter = half.floor().mul(k(0.5));
+    L::sel(quarter.floor().eq(quarter), v, v.neg())
+}
+
+impl<L: Lane> Num for L {
+    type Mask = L::M;
+    #[inline(always)]
+    fn c(v: f64) -> Self {
+        k(v)
+    }
+    #[inline(always)]
+    fn add(self, o: Self) -> Self {
+        Lane::add(self, o)
+    }
+    #[inline(always)]
+    fn sub(self, o: Self) -> Self {
+        Lane::sub(self, o)
+    }
+    #[inline(always)]
+    fn mul(self, o: Self) -> Self {
+        Lane::mul(self, o)
+    }
+    #[inline(always)]
+    fn div(self, o: Self) -> Self {
+        Lane::div(self, o)
+    }
+    #[inline(always)]
+    fn neg(self) -> Self {
+        Lane::neg(self)
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        Lane::abs(self)
+    }
+    #[inline(always)]
+    fn fma(self, a: Self, b: Self) -> Self {
+        Lane::fma(self, a, b)
+    }
+    #[inline(always)]
+    fn min(self, o: Self) -> Self {
+        Lane::min(self, o)
+    }
+    #[inline(always)]
+    fn max(self, o: Self) -> Self {
+        Lane::max(self, o)
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        Lane::sqrt(self)
+    }
+    #[inline(always)]
+    fn copysign(self, s: Self) -> Self {
+        Lane::copysign(self, s)
+    }
+    #[inline(always)]
+    fn floor(self) -> Self {
+        Lane::floor(self)
+    }
+    #[inline(always)]
+    fn ceil(self) -> Self {
+        Lane::ceil(self)
+    }
+    #[inline(always)]
+    fn round(self) -> Self {
+        let a = Lane::abs(self);
+        let f = Lane::floor(a);
+        let up = L::le(k(0.5), Lane::sub(a, f));
+        Lane::copysign(L::sel(up, Lane::add(f, k(1.0)), f), self)
+    }
+    #[inline(always)]
+    fn lt(self, o: Self) -> L::M {
+        Lane::lt(self, o)
+    }
+    #[inline(always)]
+    fn le(self, o: Self) -> L::M {
+        Lane::le(self, o)
+    }
+    #[inline(always)]
+    fn eq(self, o: Self) -> L::M {
+        Lane::eq(self, o)
+    }
+    #[inline(always)]
+    fn and(a: L::M, b: L::M) -> L::M {
+        <L as Lane>::and(a, b)
+    }
+    #[inline(always)]
+    fn or(a: L::M, b: L::M) -> L::M {
+        <L as Lane>::or(a, b)
+    }
+    #[inline(always)]
+    fn not(m: L::M) -> L::M {
+        <L as Lane>::not(m)
+    }
+    #[inline(always)]
+    fn sel(m: L::M, a: Self, b: Self) -> Self {
+        <L as Lane>::sel(m, a, b)
+    }
+    #[inline(always)]
+    fn exp(self) -> Self {
+        let (lo, hi) = exp_range::<L>();
+        let x = Lane::max(Lane::min(self, k(hi)), k(lo));
+        let (j, r) = reduce_exp(x);
+        let p = Lane::fma(Lane::mul(r, r), exp_q(r), r);
+        Lane::add(p, k(1.0)).ldexp(j)
+    }
+    #[inline(always)]
+    fn expm1(self) -> Self {
+        let (_, hi) = exp_range::<L>();
+        let x = Lane::max(Lane::min(self, k(hi)), k(-50.0));
+        let (j, r) = reduce_exp(x);
+        let p = Lane::fma(Lane::mul(r, r), exp_q(r), r);
+        // 2ʲ·p + (2ʲ − 1), halved against overflow at the top.
+        let half = k::<L>(0.5).ldexp(j);
+        let v = Lane::fma(half, p, Lane::sub(half, k(0.5)));
+        L::sel(Lane::eq(self, k(0.0)), self, Lane::add(v, v))
+    }
+    #[inline(always)]
+    fn log(self) -> Self {
+        let (m, e) = self.frexp();
+        let big = Lane::lt(k(std::f64::consts::SQRT_2), m);
+        let m = L::sel(big, Lane::mul(m, k(0.5)), m);
+        let e = L::sel(big, Lane::add(e, k(1.0)), e);
+        // ln m = f − s·(f − R), s = f / (2 + f), R = s²·p(s²): the leading term f is exact.
+        let f = Lane::sub(m, k(1.0));
+        let s = Lane::div(f, Lane::add(f, k(2.0)));
+        let z = Lane::mul(s, s);
+        let r = Lane::mul(z, if L::DOUBLE { poly(z, LOG64) } else { poly(z, LOG32) });
+        let (hi, lo) = ln2::<L>();
+        let tail = Lane::fma(e, k(lo), Lane::mul(s, Lane::sub(r, f)));
+        let v = Lane::fma(e, k(hi), Lane::add(f, tail));
+        let v = L::sel(Lane::lt(self, k(f64::INFINITY)), v, self);
+        let v = L::sel(Lane::lt(self, k(0.0)), k(f64::NAN), v);
+        L::sel(Lane::eq(self, k(0.0)), k(f64::NEG_INFINITY), v)
+    }
+    #[inline(always)]
+    fn log1p(self) -> Self {
+        let u = Lane::add(self, k(1.0));
+        let lost = Lane::sub(self, Lane::sub(u, k(1.0)));
+        let v = Lane::add(Num::log(u), Lane::div(lost, u));
+        let plain = <L as Lane>::or(Lane::eq(u, k(1.0)), Lane::eq(u, k(f64::INFINITY)));
+        let v = L::sel(plain, self, v);
+        L::sel(Lane::eq(u, k(0.0)), k(f64::NEG_INFINITY), v)
+    }
+    #[inline(always)]
+    fn tanh(self) -> Self {
+        // tanh |x| = e / (e + 2), e = e^(2|x|) − 1; it is 1 to the last bit beyond the clamp.
+        let a = Lane::abs(self);
+        let a = Lane::min(a, k(if L::DOUBLE { 22.0 } else { 10.0 }));
+        let e = Num::expm1(Lane::add(a, a));
+        Lane::copysign(Lane::div(e, Lane::add(e, k(2.0))), self)
+    }
+    #[inline(always)]
+    fn sigmoid(self) -> Self {
+        Lane::div(k(1.0), Lane::add(Num::exp(Lane::neg(self)), k(1.0)))
+    }
+    #[inline(always)]
+    fn erf(self) -> Self {
+        let a = Lane::abs(self);
+        let z = Lane::mul(self, self);
+        let z1 = Lane::min(z, k(1.0));
+        let near = Lane::mul(self, if L::DOUBLE { poly(z1, ERF64) } else { poly(z1, ERF32) });
+        let far = Lane::copysign(Lane::sub(k(1.0), erfc_positive(a)), self);
+        L::sel(Lane::lt(a, k(1.0)), near, far)
+    }
+    #[inline(always)]
+    fn erfc(self) -> Self {
+        let v = erfc_positive(Lane::abs(self));
+        L::sel(Lane::lt(self, k(0.0)), Lane::sub(k(2.0), v), v)
+    }
+    #[inline(always)]
+    fn sin(self) -> Self {
+        let v = sin_cos(self, 0.0);
+        L::sel(Lane::eq(self, k(0.0)), self, v)
+    }
+    #[inline(always)]
+    fn cos(self) -> Self {
+        sin_cos(self, 1.0)
+    }
+    #[inline(always)]
+    fn tan(self) -> Self {
+        self.map(f64::tan)
+    }
+    #[inline(always)]
+    fn asin(self) -> Self {
+        self.map(f64::asin)
+    }
+    #[inline(always)]
+    fn acos(self) -> Self {
+        self.map(f64::acos)
+    }
+    #[inline(always)]
+    fn atan(self) -> Self {
+        self.map(f64::atan)
+    }
+    #[inline(always)]
+    fn sinh(self) -> Self {
+        self.map(f64::sinh)
+    }
+    #[inline(always)]
+    fn cosh(self) -> Self {
+        self.map(f64::cosh)
+    }
+    #[inline(always)]
+    fn asinh(self) -> Self {
+        self.map(f64::asinh)
+    }
+    #[inline(always)]
+    fn acosh(self) -> Self {
+        self.map(f64::acosh)
+    }
+    #[inline(always)]
+    fn atanh(self) -> Self {
+        self.map(f64::atanh)
+    }
+    #[inline(always)]
+    fn pow(self, e: Self) -> Self {
+        self.map2(e, f64::powf)
+    }
+    #[inline(always)]
+    fn atan2(self, x: Self) -> Self {
+        self.map2(x, f64::atan2)
+    }
+    #[inline(always)]
+    fn modulo(self, o: Self) -> Self {
+        self.map2(o, |a, b| a % b)
+    }
+}

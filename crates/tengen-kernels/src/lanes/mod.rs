@@ -1,0 +1,289 @@
+//! One number, in whatever representation: the language in which elementwise formulas are written,
+//! and its SIMD representations.
+//!
+//! [`Num`] is the language. [`Lane`] is a register of numbers: what an instruction set must provide
+//! for every [`Num`] function to follow (see `math.rs`). [`Arch`] groups the lanes of one
+//! instruction set, and [`dispatch`] runs a [`Kernel`] on the best one that the machine has.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod dispatch;
+mod expr;
+mod math;
+mod portable;
+
+pub use dispatch::{Arch, Isa, Kernel, Portable, available, dispatch, dispatch_on, isa, with_isa};
+pub use expr::{Expr, Graph, Node, OpCode, trace};
+
+/// The language of elementwise formulas. Implemented by every [`Lane`] (numbers) and by [`Expr`]
+/// (symbols, from which gradients of gradients and generated code follow).
+///
+/// All functions take and give floating-point values; comparisons with NaN are false.
+pub trait Num: Copy {
+    /// The result of a comparison.
+    type Mask: Copy;
+    /// A constant.
+    fn c(v: f64) -> Self;
+    /// self + o
+    fn add(self, o: Self) -> Self;
+    /// self − o
+    fn sub(self, o: Self) -> Self;
+    /// self · o
+    fn mul(self, o: Self) -> Self;
+    /// self ÷ o
+    fn div(self, o: Self) -> Self;
+    /// −self
+    fn neg(self) -> Self;
+    /// |self|
+    fn abs(self) -> Self;
+    /// self · a + b, rounded once where the hardware can.
+    fn fma(self, a: Self, b: Self) -> Self;
+    /// The smaller; `self` when either is NaN.
+    fn min(self, o: Self) -> Self;
+    /// The larger; `self` when either is NaN.
+    fn max(self, o: Self) -> Self;
+    /// √self
+    fn sqrt(self) -> Self;
+    /// |self| with the sign of `s`.
+    fn copysign(self, s: Self) -> Self;
+    /// Towards −∞.
+    fn floor(self) -> Self;
+    /// Towards +∞.
+    fn ceil(self) -> Self;
+    /// To nearest, halves away from zero.
+    fn round(self) -> Self;
+    /// self < o
+    fn lt(self, o: Self) -> Self::Mask;
+    /// self ≤ o
+    fn le(self, o: Self) -> Self::Mask;
+    /// self = o
+    fn eq(self, o: Self) -> Self::Mask;
+    /// Both.
+    fn and(a: Self::Mask, b: Self::Mask) -> Self::Mask;
+    /// Either.
+    fn or(a: Self::Mask, b: Self::Mask) -> Self::Mask;
+    /// The opposite.
+    fn not(m: Self::Mask) -> Self::Mask;
+    /// `a` where the mask holds, else `b`.
+    fn sel(m: Self::Mask, a: Self, b: Self) -> Self;
+    /// eˣ
+    fn exp(self) -> Self;
+    /// eˣ − 1, accurate near 0.
+    fn expm1(self) -> Self;
+    /// Natural logarithm.
+    fn log(self) -> Self;
+    /// ln(1 + x), accurate near 0.
+    fn log1p(self) -> Self;
+    /// Hyperbolic tangent.
+    fn tanh(self) -> Self;
+    /// 1 / (1 + e⁻ˣ)
+    fn sigmoid(self) -> Self;
+    /// Error function.
+    fn erf(self) -> Self;
+    /// 1 − erf(x), accurate for large x.
+    fn erfc(self) -> Self;
+    /// Sine of an angle in radians.
+    fn sin(self) -> Self;
+    /// Cosine of an angle in radians.
+    fn cos(self) -> Self;
+    /// Tangent of an angle in radians.
+    fn tan(self) -> Self;
+    /// Arc sine.
+    fn asin(self) -> Self;
+    /// Arc cosine.
+    fn acos(self) -> Self;
+    /// Arc tangent.
+    fn atan(self) -> Self;
+    /// Hyperbolic sine.
+    fn sinh(self) -> Self;
+    /// Hyperbolic cosine.
+    fn cosh(self) -> Self;
+    /// Inverse hyperbolic sine.
+    fn asinh(self) -> Self;
+    /// Inverse hyperbolic cosine.
+    fn acosh(self) -> Self;
+    /// Inverse hyperbolic tangent.
+    fn atanh(self) -> Self;
+    /// self raised to `e`.
+    fn pow(self, e: Self) -> Self;
+    /// The angle of the point (x, self).
+    fn atan2(self, x: Self) -> Self;
+    /// The remainder of self ÷ o with the sign of `self`.
+    fn modulo(self, o: Self) -> Self;
+}
+
+/// The element types that lanes hold.
+pub trait Float: Copy + Default + PartialOrd + Send + Sync + 'static {
+    /// This type's lane in an instruction set.
+    type Lane<A: Arch>: Lane<T = Self>;
+    /// From f64, rounded.
+    fn from_f64(v: f64) -> Self;
+    /// To f64, exactly.
+    fn to_f64(self) -> f64;
+}
+
+impl Float for f32 {
+    type Lane<A: Arch> = A::F32;
+    #[inline(always)]
+    fn from_f64(v: f64) -> Self {
+        v as f32
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        self as f64
+    }
+}
+
+impl Float for f64 {
+    type Lane<A: Arch> = A::F64;
+    #[inline(always)]
+    fn from_f64(v: f64) -> Self {
+        v
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        self
+    }
+}
+
+/// A register of `W` numbers of type `T`.
+///
+/// # Safety
+/// Every function of a lane may only be called inside a function that has the lane's target
+/// features, which [`dispatch`] sees to: kernels receive their lanes from it and never name one.
+/// Loads and stores read and write exactly the elements that they name.
+pub trait Lane: Copy + Send + Sync + 'static {
+    /// The element.
+    type T: Float;
+    /// One truth value per element.
+    type M: Copy;
+    /// Elements in a register.
+    const W: usize;
+    /// Whether elements are f64 (else f32): chooses polynomials.
+    const DOUBLE: bool;
+    /// All elements `v`.
+    fn splat(v: Self::T) -> Self;
+    /// Reads `W` elements, unaligned.
+    ///
+    /// # Safety
+    /// `p` is valid for reading `W` elements.
+    unsafe fn load(p: *const Self::T) -> Self;
+    /// Writes `W` elements, unaligned.
+    ///
+    /// # Safety
+    /// `p` is valid for writing `W` elements.
+    unsafe fn store(self, p: *mut Self::T);
+    /// Reads the first `n` ≤ `W` elements; the rest are 0.
+    ///
+    /// # Safety
+    /// `p` is valid for reading `n` elements.
+    unsafe fn load_n(p: *const Self::T, n: usize) -> Self;
+    /// Writes the first `n` ≤ `W` elements.
+    ///
+    /// # Safety
+    /// `p` is valid for writing `n` elements.
+    unsafe fn store_n(self, p: *mut Self::T, n: usize);
+    /// Writes the first `n` ≤ `W` truth values as bytes 0 and 1.
+    ///
+    /// # Safety
+    /// `p` is valid for writing `n` bytes.
+    unsafe fn store_mask(m: Self::M, p: *mut u8, n: usize);
+    /// Keeps the first `n` elements; the rest become `other`'s.
+    fn keep(self, n: usize, other: Self) -> Self;
+    /// self + o
+    fn add(self, o: Self) -> Self;
+    /// self − o
+    fn sub(self, o: Self) -> Self;
+    /// self · o
+    fn mul(self, o: Self) -> Self;
+    /// self ÷ o
+    fn div(self, o: Self) -> Self;
+    /// Flips the sign bit.
+    fn neg(self) -> Self;
+    /// Clears the sign bit.
+    fn abs(self) -> Self;
+    /// self · a + b
+    fn fma(self, a: Self, b: Self) -> Self;
+    /// The smaller; `self` when either is NaN.
+    fn min(self, o: Self) -> Self;
+    /// The larger; `self` when either is NaN.
+    fn max(self, o: Self) -> Self;
+    /// √self
+    fn sqrt(self) -> Self;
+    /// |self| with the sign of `s`.
+    fn copysign(self, s: Self) -> Self;
+    /// Towards −∞.
+    fn floor(self) -> Self;
+    /// Towards +∞.
+    fn ceil(self) -> Self;
+    /// To nearest, halves to even.
+    fn rint(self) -> Self;
+    /// self < o
+    fn lt(self, o: Self) -> Self::M;
+    /// self ≤ o
+    fn le(self, o: Self) -> Self::M;
+    /// self = o
+    fn eq(self, o: Self) -> Self::M;
+    /// Both.
+    fn and(a: Self::M, b: Self::M) -> Self::M;
+    /// Either.
+    fn or(a: Self::M, b: Self::M) -> Self::M;
+    /// The opposite.
+    fn not(m: Self::M) -> Self::M;
+    /// `a` where the mask holds, else `b`.
+    fn sel(m: Self::M, a: Self, b: Self) -> Self;
+    /// Whether any element's mask holds.
+    fn any(m: Self::M) -> bool;
+    /// self · 2ᵏ for integral `k`, correct into the denormals and to infinity.
+    fn ldexp(self, k: Self) -> Self;
+    /// Mantissa in [1, 2) and integral exponent of a positive finite number, denormals included.
+    fn frexp(self) -> (Self, Self);
+    /// The sum of all elements, in a fixed order.
+    #[inline(always)]
+    fn sum(self) -> Self::T {
+        self.fold(|a, b| Self::T::from_f64(a.to_f64() + b.to_f64()))
+    }
+    /// Combines neighbouring halves until one element is left.
+    #[inline(always)]
+    fn fold(self, f: impl Fn(Self::T, Self::T) -> Self::T) -> Self::T {
+        let mut b = self.to_array();
+        let mut n = Self::W;
+        while n > 1 {
+            n /= 2;
+            for i in 0..n {
+                b[i] = f(b[i], b[i + n]);
+            }
+        }
+        b[0]
+    }
+    /// The elements, in the first `W` places.
+    #[inline(always)]
+    fn to_array(self) -> [Self::T; 16] {
+        let mut b = [Self::T::default(); 16];
+        // SAFETY: `b` holds 16 elements and no lane has more.
+        unsafe { self.store(b.as_mut_ptr()) };
+        b
+    }
+    /// Applies a scalar function to every element, in f64: for functions too rare to vectorise.
+    #[inline(always)]
+    fn map(self, f: impl Fn(f64) -> f64) -> Self {
+        let mut b = self.to_array();
+        for v in &mut b[..Self::W] {
+            *v = Self::T::from_f64(f(v.to_f64()));
+        }
+        // SAFETY: `b` holds 16 elements and no lane has more.
+        unsafe { Self::load(b.as_ptr()) }
+    }
+    /// Applies a scalar function to every pair of elements, in f64.
+    #[inline(always)]
+    fn map2(self, o: Self, f: impl Fn(f64, f64) -> f64) -> Self {
+        let (mut a, b) = (self.to_array(), o.to_array());
+        for (v, w) in a[..Self::W].iter_mut().zip(b) {
+            *v = Self::T::from_f64(f(v.to_f64(), w.to_f64()));
+        }
+        // SAFETY: `a` holds 16 elements and no lane has more.
+        unsafe { Self::load(a.as_ptr()) }
+    }
+}

@@ -1,0 +1,303 @@
+//! The thread pool: the caller takes its share of the work, helpers spin briefly and then park.
+//!
+//! Work is a number of tasks that any thread may take in any order, so results never depend on the
+//! number of threads as long as each task writes its own output. A call from inside a task, or
+//! while another thread uses the pool, runs on the caller alone.
+
+use std::cell::{Cell, UnsafeCell};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, Once};
+use std::thread::Thread;
+
+/// Turns around the loop before a helper parks; about 50 µs.
+const SPINS: u32 = 2_000;
+const CLOSED: u64 = 1 << 31;
+const JOINED: u64 = CLOSED - 1;
+
+type Task<'a> = dyn Fn(usize) + Sync + 'a;
+
+/// What the helpers are to do now.
+#[derive(Clone, Copy)]
+struct Job {
+    task: *const Task<'static>,
+    tasks: usize,
+    helpers: u64,
+}
+
+struct Helper {
+    thread: Thread,
+    parked: AtomicBool,
+}
+
+struct Pool {
+    /// Epoch (high half), closed flag, and how many helpers joined the epoch.
+    state: AtomicU64,
+    /// The next task to take.
+    next: AtomicUsize,
+    /// How many of the joined helpers are through.
+    finished: AtomicU64,
+    panicked: AtomicBool,
+    job: UnsafeCell<Job>,
+    /// Held by the thread that uses the pool. The helpers themselves never look in here.
+    helpers: Mutex<Vec<&'static Helper>>,
+}
+
+// SAFETY: `job` is written only by the holder of `helpers`, while the state is closed and every
+// helper that had joined is through; helpers read it only between joining and finishing.
+unsafe impl Sync for Pool {}
+// SAFETY: as for Sync; the pool is never moved anyway.
+unsafe impl Send for Pool {}
+
+static POOL: AtomicPtr<Pool> = AtomicPtr::new(std::ptr::null_mut());
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+thread_local!(static INSIDE: Cell<bool> = const { Cell::new(false) });
+
+/// How many threads take part in a call: what [`set_threads`] said, else the environment variable
+/// `TENGEN_NUM_THREADS`, else what the system (its cgroup limits included) lets this process use.
+pub fn threads() -> usize {
+    match THREADS.load(Ordering::Relaxed) {
+        0 => {
+            let n = std::env::var("TENGEN_NUM_THREADS")
+                .ok()
+                .and_then(|v| v.parse().ok())
+                .filter(|n| *n > 0)
+                .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()));
+            set_threads(n);
+            threads()
+        }
+        n => n,
+    }
+}
+
+/// Sets how many threads take part in a call, the caller included; 0 and 1 mean the caller alone.
+pub fn set_threads(n: usize) {
+    THREADS.store(n.clamp(1, 1024), Ordering::Relaxed);
+}
+
+/// Calls `task(i)` for every `i < tasks`, each once, on several threads.
+#[inline]
+pub fn for_each(tasks: usize, task: impl Fn(usize) + Sync) {
+    if tasks < 2 || threads() == 1 {
+        (0..tasks).for_each(task);
+    } else {
+        run(tasks, &task);
+    }
+}
+
+/// Splits `0..n` into ranges of `grain` (the last may be shorter) and calls `task(start, end)` for
+/// each, on several threads. The split does not depend on the number of threads.
+#[inline]
+pub fn for_ranges(n: usize, grain: usize, task: impl Fn(usize, usize) + Sync) {
+    let grain = grain.max(1);
+    for_each(n.div_ceil(grain), |i| task(i * grain, n.min((i + 1) * grain)));
+}
+
+fn run(tasks: usize, task: &Task<'_>) {
+    let serial = || (0..tasks).for_each(task);
+    if INSIDE.get() {
+        return serial();
+    }
+    let pool = current();
+    let Ok(mut helpers) = pool.helpers.try_lock() else { return serial() };
+    let wanted = (threads() - 1).min(tasks - 1);
+    while helpers.len() < wanted {
+        match spawn(pool) {
+            Some(helper) => helpers.push(helper),
+            None => break,
+        }
+    }
+    let wanted = wanted.min(helpers.len());
+    // SAFETY: only the lifetime changes, and no helper touches the task after this function: it
+    // waits below for every helper that joined, and later ones find the epoch closed.
+    let task = unsafe { std::mem::transmute::<&Task<'_>, &'static Task<'static>>(task) };
+    // SAFETY: we hold the lock and the epoch is closed, so no helper reads the job.
+    unsafe { *pool.job.get() = Job { task, tasks, helpers: wanted as u64 } };
+    pool.next.store(0, Ordering::Relaxed);
+    pool.finished.store(0, Ordering::Relaxed);
+    let epoch = (pool.state.load(Ordering::Relaxed) >> 32).wrapping_add(1);
+    pool.state.store(epoch << 32, Ordering::SeqCst);
+    for helper in &helpers[..wanted] {
+        if helper.parked.load(Ordering::SeqCst) && helper.parked.swap(false, Ordering::SeqCst) {
+            helper.thread.unpark();
+        }
+    }
+    let mine = take_tasks(pool, task, tasks);
+    let joined = pool.state.fetch_or(CLOSED, Ordering::AcqRel) & JOINED;
+    let mut spins = 0;
+    while pool.finished.load(Ordering::Acquire) != joined {
+        spins += 1;
+        if spins > SPINS { std::thread::yield_now() } else { std::hint::spin_loop() }
+    }
+    let theirs = pool.panicked.swap(false, Ordering::Relaxed);
+    drop(helpers);
+    match mine {
+        Err(panic) => resume_unwind(panic),
+        Ok(()) if theirs => panic!("a task of the thread pool panicked"),
+        Ok(()) => {}
+    }
+}
+
+fn take_tasks(pool: &Pool, task: &Task<'_>, tasks: usize) -> std::thread::Result<()> {
+    INSIDE.set(true);
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        loop {
+            let i = pool.next.fetch_add(1, Ordering::Relaxed);
+            if i >= tasks {
+                break;
+            }
+            task(i);
+        }
+    }));
+    INSIDE.set(false);
+    result
+}
+
+/// This process's pool. A forked child gets a new one, since the helpers live in the parent.
+fn current() -> &'static Pool {
+    let mut pool = POOL.load(Ordering::Acquire);
+    if pool.is_null() {
+        static FORK: Once = Once::new();
+        FORK.call_once(|| {
+            extern "C" fn forget() {
+                POOL.store(std::ptr::null_mut(), Ordering::Release);
+                INSIDE.with(|i| i.set(false));
+            }
+            #[cfg(unix)]
+            // SAFETY: the handler only stores to an atomic and to a const-initialised cell.
+            unsafe {
+                libc::pthread_atfork(None, None, Some(forget));
+            }
+        });
+        let new = Box::into_raw(Box::new(Pool {
+            state: AtomicU64::new(CLOSED),
+            next: AtomicUsize::new(0),
+            finished: AtomicU64::new(0),
+            panicked: AtomicBool::new(false),
+            job: UnsafeCell::new(Job { task: &|_| {}, tasks: 0, helpers: 0 }),
+            helpers: Mutex::new(Vec::new()),
+        }));
+        match POOL.compare_exchange(pool, new, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => pool = new,
+            Err(other) => {
+                // SAFETY: `new` came from Box::into_raw just now and was shared with no one.
+                drop(unsafe { Box::from_raw(new) });
+                pool = other;
+            }
+        }
+    }
+    // SAFETY: pools are leaked, so the pointer stays valid.
+    unsafe { &*pool }
+}
+
+/// Starts a helper, or gives nothing if the system has no thread to spare.
+fn spawn(pool: &'static Pool) -> Option<&'static Helper> {
+    let (send, receive) = std::sync::mpsc::sync_channel::<&'static Helper>(1);
+    let join = std::thread::Builder::new()
+        .name("tengen".into())
+        .spawn(move || {
+            if let Ok(me) = receive.recv() {
+                help(pool, me);
+            }
+        })
+        .ok()?;
+    let helper: &'static Helper = Box::leak(Box::new(Helper {
+        thread: join.thread().clone(),
+        parked: AtomicBool::new(false),
+    }));
+    send.send(helper).ok()?;
+    Some(helper)
+}
+
+fn help(pool: &'static Pool, me: &'static Helper) {
+    let mut seen = u64::MAX;
+    let mut spins = 0;
+    loop {
+        let state = pool.state.load(Ordering::SeqCst);
+        if state >> 32 != seen && state & CLOSED == 0 {
+            let join = pool.state.compare_exchange(
+                state,
+                state + 1,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            );
+            if join.is_ok() {
+                // SAFETY: the epoch was open when we joined, so the caller waits for us before it
+                // lets go of the task or writes another job.
+                let job = unsafe { *pool.job.get() };
+                if state & JOINED < job.helpers {
+                    // SAFETY: as above.
+                    let task = unsafe { &*job.task };
+                    if take_tasks(pool, task, job.tasks).is_err() {
+                        pool.panicked.store(true, Ordering::Relaxed);
+                    }
+                }
+                seen = state >> 32;
+                pool.finished.fetch_add(1, Ordering::Release);
+                spins = 0;
+            }
+            continue;
+        }
+        spins += 1;
+        if spins < SPINS {
+            std::hint::spin_loop();
+            continue;
+        }
+        me.parked.store(true, Ordering::SeqCst);
+        let state = pool.state.load(Ordering::SeqCst);
+        if state >> 32 == seen || state & CLOSED != 0 {
+            std::thread::park();
+        }
+        me.parked.store(false, Ordering::SeqCst);
+        spins = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_runs_once_on_any_number_of_threads() {
+        for n in [1, 2, 3, 7] {
+            set_threads(n);
+            for tasks in [0, 1, 2, 5, 1000] {
+                for _ in 0..50 {
+                    let hits: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
+                    for_each(tasks, |i| {
+                        hits[i].fetch_add(1, Ordering::Relaxed);
+                    });
+                    assert!(hits.iter().all(|h| h.load(Ordering::Relaxed) == 1));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nested_and_concurrent_calls_complete() {
+        let total = AtomicUsize::new(0);
+        std::thread::scope(|s| {
+            for _ in 0..4 {
+                s.spawn(|| {
+                    for _ in 0..100 {
+                        for_each(8, |_| for_each(8, |_| drop(total.fetch_add(1, Ordering::Relaxed))));
+                    }
+                });
+            }
+        });
+        assert_eq!(total.into_inner(), 4 * 100 * 64);
+    }
+
+    #[test]
+    fn a_panic_in_a_task_reaches_the_caller_and_leaves_the_pool_usable() {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| {}));
+        for _ in 0..20 {
+            assert!(catch_unwind(|| for_each(16, |i| assert!(i != 7))).is_err());
+        }
+        std::panic::set_hook(hook);
+        let total = AtomicUsize::new(0);
+        for_each(16, |i| drop(total.fetch_add(i, Ordering::Relaxed)));
+        assert_eq!(total.into_inner(), 120);
+    }
+}

@@ -1,0 +1,74 @@
+"""Prints the polynomial coefficients of `src/lanes/math.rs`.
+
+Each polynomial is the Chebyshev interpolant of the named function on the named interval, computed
+in 60-digit arithmetic and rounded once. Needs mpmath.
+"""
+
+import mpmath as mp
+
+mp.mp.dps = 60
+
+
+def fit(f, lo, hi, degree):
+    """Coefficients, highest power first, of the interpolant of f at Chebyshev nodes."""
+    n = degree + 1
+    nodes = [
+        (lo + hi) / 2 + (hi - lo) / 2 * mp.cos(mp.pi * (2 * k + 1) / (2 * n)) for k in range(n)
+    ]
+    a = mp.matrix(n, n)
+    b = mp.matrix(n, 1)
+    for i, x in enumerate(nodes):
+        for j in range(n):
+            a[i, j] = x ** (degree - j)
+        b[i] = f(x)
+    return list(mp.lu_solve(a, b))
+
+
+def show(name, f, lo, hi, degree):
+    lo, hi = mp.mpf(lo), mp.mpf(hi)
+    c = fit(f, lo, hi, degree)
+    worst = mp.mpf(0)
+    for i in range(401):
+        x = lo + (hi - lo) * i / 400
+        y = f(x)
+        worst = max(worst, abs((mp.polyval(c, x) - y) / y)) if y else worst
+    digits = 17
+    body = ", ".join(mp.nstr(v, digits, min_fixed=0, max_fixed=0) for v in c)
+    print(f"// {name} on [{mp.nstr(lo, 6)}, {mp.nstr(hi, 6)}]: {mp.nstr(worst, 3)}\n[{body}]\n")
+
+
+def series(f, x0=mp.mpf("1e-15")):
+    """f with its removable singularity at 0 filled in."""
+    return lambda x: f(x if abs(x) > x0 else x0)
+
+
+half_ln2 = mp.log(2) / 2 * mp.mpf("1.0001")
+# exp(r) = 1 + r + r^2 q(r)
+q = series(lambda r: (mp.exp(r) - 1 - r) / r**2)
+show("exp32 q", q, -half_ln2, half_ln2, 4)
+show("exp64 q", q, -half_ln2, half_ln2, 11)
+
+# log(m) = 2 s + s^3 p(s^2), s = (m - 1) / (m + 1), m in [sqrt(1/2), sqrt(2)]
+z_max = ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) ** 2 * mp.mpf("1.0001")
+p = series(lambda z: (2 * mp.atanh(mp.sqrt(z)) - 2 * mp.sqrt(z)) / mp.sqrt(z) ** 3)
+show("log32 p", p, 0, z_max, 3)
+show("log64 p", p, 0, z_max, 7)
+
+# erf(x) = x p(x^2) for |x| < 1
+e = series(lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z))
+show("erf32 p", e, 0, 1, 6)
+show("erf64 p", e, 0, 1, 13)
+
+# erfc(x) = exp(-x^2) g(t) / (1 + 2 x), t = (x - 4) / (x + 4), x in [0, 28]
+g = lambda t: (lambda x: mp.exp(x * x) * mp.erfc(x) * (1 + 2 * x))(4 * (1 + t) / (1 - t))
+show("erfc32 g", g, -1, mp.mpf(7) / 15, 10)
+show("erfc64 g", g, -1, mp.mpf(3) / 4, 23)
+
+# sin(r) = r + r^3 s(r^2), cos(r) = 1 - r^2/2 + r^4 c(r^2), |r| <= pi/4
+quarter = (mp.pi / 4 * mp.mpf("1.001")) ** 2
+s = series(lambda z: (mp.sin(mp.sqrt(z)) - mp.sqrt(z)) / mp.sqrt(z) ** 3, mp.mpf("1e-9"))
+c = series(lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2, mp.mpf("1e-9"))
+show("sin32", s, 0, quarter, 3)
+show("sin64", s, 0, quarter, 7)
+show("cos32", c, 0, quarter, 3)
+show("cos64", c, 0, quarter, 7)
