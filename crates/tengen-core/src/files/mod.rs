@@ -7,7 +7,7 @@
 pub mod atomic;
 pub mod npy;
 pub mod npz;
-
+pub mod pickle;
 pub mod safetensors;
 
 use crate::{DType, Element, Result, bail, ensure};
@@ -311,7 +311,8 @@ mod tests {
 
     #[test]
     fn fortran_order_is_transposed() {
-        let a = from_raw(DType::I16, vec![2, 3], vec![0, 0, 0, 3, 0, 1, 0, 4, 0, 2, 0, 5], true, true);
+        let a =
+            from_raw(DType::I16, vec![2, 3], vec![0, 0, 0, 3, 0, 1, 0, 4, 0, 2, 0, 5], true, true);
         assert_eq!(a.unwrap().to_vec::<i16>().unwrap(), [0, 1, 2, 3, 4, 5]);
     }
 }
