@@ -13,7 +13,8 @@ pub fn apply<O: Op>(op: O, inputs: &[&Tensor]) -> Result<Tensors> {
     if let Some(dtype) = op.promote(inputs)?
         && inputs.iter().any(|x| x.dtype() != dtype)
     {
-        let cast = inputs.iter().map(|x| ops::cast(x, dtype)).collect::<Result<SmallVec<[_; 3]>>>()?;
+        let cast =
+            inputs.iter().map(|x| ops::cast(x, dtype)).collect::<Result<SmallVec<[_; 3]>>>()?;
         return run(op, &cast.iter().collect::<SmallVec<[&Tensor; 3]>>());
     }
     run(op, inputs)
@@ -23,6 +24,11 @@ pub fn apply<O: Op>(op: O, inputs: &[&Tensor]) -> Result<Tensors> {
 fn run<O: Op>(op: O, inputs: &[&Tensor]) -> Result<Tensors> {
     let out = op.infer(inputs)?;
     let mut results = op.eval(inputs, &out)?;
+    debug_assert!(
+        out.iter().map(|m| (m.shape, m.dtype)).eq(results.iter().map(|r| (*r.shape(), r.dtype()))),
+        "{}: inferred {out:?}, computed {results:?}",
+        op.name()
+    );
     if autograd::is_recording() && inputs.iter().any(|x| autograd::is_tracked(x)) {
         autograd::record(op, inputs, &mut results);
     }

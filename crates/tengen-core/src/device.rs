@@ -22,11 +22,16 @@ impl Device {
         let base = name.split(':').next().unwrap_or("");
         let known = ["cpu", "xpu", "multithread"].iter().any(|kind| {
             base.strip_prefix(kind).is_some_and(|n| {
-                n == "x" || n == "default" || (!n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+                n == "x"
+                    || n == "default"
+                    || (!n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
             })
         });
         if !known {
-            bail!(Device, "device {name:?} is not available; this build has the CPU: cpu0, cpux, xpux");
+            bail!(
+                Device,
+                "device {name:?} is not available; this build has the CPU: cpu0, cpux, xpux"
+            );
         }
         Ok(Device::Cpu)
     }

@@ -3,8 +3,8 @@
 
 use crate::autograd::{Gradient, is_recording};
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
-use crate::shape::{MAX_DIMS, Shape, broadcast};
 use crate::ops::{self, cast::cast_raw};
+use crate::shape::{MAX_DIMS, Shape, broadcast};
 use crate::{DType, Element, Result, Tensor, bail};
 use smallvec::smallvec;
 use tengen_kernels::copy::CopyPlan;
@@ -239,7 +239,9 @@ impl<P: ElementwiseTest<N>, const N: usize> Op for PredicateOp<P, N> {
     }
 
     fn promote(&self, inputs: &[&Tensor]) -> Result<Option<DType>> {
-        if P::BOOLS && let Some(x) = inputs.iter().find(|x| x.dtype() != DType::Bool) {
+        if P::BOOLS
+            && let Some(x) = inputs.iter().find(|x| x.dtype() != DType::Bool)
+        {
             bail!(DType, "{}: works on bool tensors, not {x}", P::NAME);
         }
         Ok(Some(promote(inputs.iter().map(|x| x.dtype()))))
@@ -317,8 +319,8 @@ impl<const K: usize> Plan<K> {
                 Some(i) if x.shape()[i] != 1 => x.strides()[i],
                 _ => 0,
             });
-            let merges = n > 0
-                && (0..K).all(|k| step[k] == strides[n - 1][k] * sizes[n - 1] as isize);
+            let merges =
+                n > 0 && (0..K).all(|k| step[k] == strides[n - 1][k] * sizes[n - 1] as isize);
             if merges {
                 sizes[n - 1] *= shape[d];
             } else {
@@ -362,6 +364,9 @@ impl<const K: usize> Plan<K> {
     fn for_each(&self, f: impl Fn(usize, usize, [isize; K], usize) + Sync) {
         let (runs, pieces) = (self.runs(), self.pieces());
         let segments = runs * pieces;
+        if segments == 0 {
+            return;
+        }
         let per_task = if pieces > 1 { 1 } else { (TASK / self.inner.max(1)).max(1) };
         let work = |from: usize, to: usize| {
             // The first run's position, then an odometer.
@@ -378,8 +383,9 @@ impl<const K: usize> Plan<K> {
             for segment in from..to {
                 let (run, piece) = (segment / pieces, segment % pieces);
                 let start = piece * TASK;
-                let offsets =
-                    std::array::from_fn(|k| at[k] + if self.single[k] { 0 } else { start as isize });
+                let offsets = std::array::from_fn(|k| {
+                    at[k] + if self.single[k] { 0 } else { start as isize }
+                });
                 f(segment, run * self.inner + start, offsets, (self.inner - start).min(TASK));
                 if piece + 1 == pieces {
                     for d in (0..self.outer).rev() {
@@ -487,7 +493,8 @@ fn test<T: Float + Element, P: Predicate<N>, const N: usize>(
 ) -> Result<Tensor> {
     let y = Tensor::empty(shape, DType::Bool)?;
     let (xs, plan) = prepare(&shape, xs)?;
-    let (p, q) = (xs.each_ref().map(|x| Shared(x.ptr::<T>())), Shared(y.ptr::<bool>().cast::<u8>()));
+    let (p, q) =
+        (xs.each_ref().map(|x| Shared(x.ptr::<T>())), Shared(y.ptr::<bool>().cast::<u8>()));
     plan.for_each(|_, position, at, n| {
         // SAFETY: as in `forward`.
         unsafe { map::test(predicate, sources(&p, &plan, at), q.at(position as isize), n) };

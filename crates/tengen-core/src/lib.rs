@@ -18,7 +18,7 @@ mod storage;
 mod tensor;
 
 pub use apply::{apply, apply1};
-pub use autograd::{Callback, GradManager, Gradient, Var, is_recording};
+pub use autograd::{Callback, GradManager, Gradient, Var, is_recording, without_recording};
 pub use device::Device;
 pub use dtype::{DType, Element};
 pub use elementwise::{Elementwise, ElementwiseTest, Int, MapOp, PredicateOp, promote};

@@ -280,10 +280,6 @@ impl Tensor {
         &self.inner.strides[..self.inner.shape.len()]
     }
 
-    pub(crate) fn strides_array(&self) -> [isize; MAX_DIMS] {
-        self.inner.strides
-    }
-
     /// Number of dimensions.
     #[inline]
     pub fn ndim(&self) -> usize {

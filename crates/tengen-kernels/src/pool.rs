@@ -215,12 +215,8 @@ fn help(pool: &'static Pool, me: &'static Helper) {
     loop {
         let state = pool.state.load(Ordering::SeqCst);
         if state >> 32 != seen && state & CLOSED == 0 {
-            let join = pool.state.compare_exchange(
-                state,
-                state + 1,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            );
+            let join =
+                pool.state.compare_exchange(state, state + 1, Ordering::AcqRel, Ordering::Relaxed);
             if join.is_ok() {
                 // SAFETY: the epoch was open when we joined, so the caller waits for us before it
                 // lets go of the task or writes another job.
@@ -280,7 +276,9 @@ mod tests {
             for _ in 0..4 {
                 s.spawn(|| {
                     for _ in 0..100 {
-                        for_each(8, |_| for_each(8, |_| drop(total.fetch_add(1, Ordering::Relaxed))));
+                        for_each(8, |_| {
+                            for_each(8, |_| drop(total.fetch_add(1, Ordering::Relaxed)))
+                        });
                     }
                 });
             }

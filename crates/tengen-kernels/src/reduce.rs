@@ -94,7 +94,7 @@ impl Fold for Min {
 }
 
 /// Elements folded in the element type before f64 takes over.
-const SPAN: usize = 4096;
+const SPAN: usize = 1024;
 /// Elements per task.
 const TASK: usize = 64 * 1024;
 
@@ -155,8 +155,8 @@ impl<T: Float, F: Fold> Kernel for FoldColumns<'_, T, F> {
         let _ = fold;
         let w = <T::Lane<A> as Lane>::W;
         let rows = x.len() / inner;
-        // Rows per span, so that about SPAN elements of a column meet in the element type.
-        let span = 256;
+        // Rows that meet in the element type before f64 takes over.
+        let span = 32;
         let empty = T::from_f64(F::EMPTY);
         for (c, y) in y.chunks_mut(COLUMNS).enumerate() {
             let (start, n) = (c * COLUMNS, y.len());
@@ -306,18 +306,23 @@ mod tests {
         reduce(fold, &x, n, inner, &mut y);
         for (at, y) in y.iter().enumerate() {
             let (o, i) = (at / inner, at % inner);
-            let want = (0..n).fold(F::EMPTY, |a, k| {
-                F::numbers(a, x[(o * n + k) * inner + i] as f64)
-            });
+            let want =
+                (0..n).fold(F::EMPTY, |a, k| F::numbers(a, x[(o * n + k) * inner + i] as f64));
             assert!((*y as f64 - want).abs() <= want.abs() * 3e-7, "{y} {want} at {at}");
         }
     }
 
     #[test]
     fn folds_agree_with_f64_on_any_shape() {
-        for (outer, n, inner) in
-            [(1, 1, 1), (3, 7, 1), (2, 5000, 1), (1, 200_000, 1), (2, 33, 5), (1, 70_000, 3), (2, 9, 300)]
-        {
+        for (outer, n, inner) in [
+            (1, 1, 1),
+            (3, 7, 1),
+            (2, 5000, 1),
+            (1, 200_000, 1),
+            (2, 33, 5),
+            (1, 70_000, 3),
+            (2, 9, 300),
+        ] {
             check(Sum, outer, n, inner);
             check(Max, outer, n, inner);
             check(Min, outer, n, inner);

@@ -1,1 +1,3 @@
 //! Deep learning in Rust.
+
+pub use tengen_core::*;

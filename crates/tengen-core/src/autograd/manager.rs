@@ -141,6 +141,20 @@ impl GradManager {
     /// As [`GradManager::backward`]; Shape: a dy cannot be broadcast to its y, or their numbers
     /// differ.
     pub fn backward_with(&mut self, ys: &[Tensor], dys: Option<&[Tensor]>) -> Result<()> {
+        self.backward_through(ys, dys, |_, grad| Ok(Some(grad)))
+    }
+
+    /// [`GradManager::backward_with`], with one more callback for every variable, which runs after
+    /// the variable's own.
+    ///
+    /// # Errors
+    /// As [`GradManager::backward_with`], and what the callback gives.
+    pub fn backward_through(
+        &mut self,
+        ys: &[Tensor],
+        dys: Option<&[Tensor]>,
+        last: impl Fn(&Var, Tensor) -> Result<Option<Tensor>>,
+    ) -> Result<()> {
         let Some(session) = self.session.take() else {
             bail!(Value, "backward: nothing is recorded; call record() first, and backward() once")
         };
@@ -169,14 +183,9 @@ impl GradManager {
             };
             pairs.push((y.clone(), dy));
         }
-        let vars: Vec<(Var, usize)> = self
-            .attached
-            .iter()
-            .enumerate()
-            .filter_map(|(i, a)| Some((a.var.get()?, i)))
-            .collect();
-        let wanted: Vec<u32> =
-            vars.iter().map(|(v, _)| session.watch(v.id(), &v.get())).collect();
+        let vars: Vec<(Var, usize)> =
+            self.attached.iter().enumerate().filter_map(|(i, a)| Some((a.var.get()?, i))).collect();
+        let wanted: Vec<u32> = vars.iter().map(|(v, _)| session.watch(v.id(), &v.get())).collect();
         let grads = session.backward(&pairs, &wanted)?;
         for ((var, i), grad) in vars.into_iter().zip(grads) {
             let mut grad = grad;
@@ -187,6 +196,7 @@ impl GradManager {
                 };
             }
             let Some(grad) = grad else { continue };
+            let Some(grad) = last(&var, grad)? else { continue };
             let sum = match var.grad() {
                 Some(old) => ops::add(&old.get(), &grad)?,
                 None => grad,

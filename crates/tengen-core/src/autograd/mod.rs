@@ -10,6 +10,6 @@ mod tape;
 mod var;
 
 pub use manager::{Callback, GradManager};
-pub use tape::{Gradient, is_recording};
+pub use tape::{Gradient, is_recording, without_recording};
 pub(crate) use tape::{NodeRef, is_tracked, record};
 pub use var::Var;

@@ -87,16 +87,19 @@ pub(crate) fn record<O: Op>(op: O, inputs: &[&Tensor], results: &mut Tensors) {
         });
         let node = Node {
             inputs: inputs.collect(),
-            outputs: results
-                .iter()
-                .map(|r| Meta { shape: *r.shape(), dtype: r.dtype() })
-                .collect(),
+            outputs: results.iter().map(|r| Meta { shape: *r.shape(), dtype: r.dtype() }).collect(),
             saved_outputs: if saves.outputs { results.clone() } else { Tensors::new() },
             op: Box::new(op),
             first_output,
         };
         tape.nodes.push(Rc::new(node));
     });
+}
+
+/// Runs `f` with recording paused on this thread.
+pub fn without_recording<R>(f: impl FnOnce() -> R) -> R {
+    let _pause = Pause::new();
+    f()
 }
 
 /// Stops recording until dropped.
@@ -191,7 +194,8 @@ impl Session {
         // A wanted value's gradient is complete once the walk is below it.
         let mut kept: HashMap<u32, Tensor> = HashMap::new();
         for node in nodes.iter().rev() {
-            let outputs = node.first_output as usize..node.first_output as usize + node.outputs.len();
+            let outputs =
+                node.first_output as usize..node.first_output as usize + node.outputs.len();
             let dys: SmallVec<[Option<Tensor>; 1]> =
                 outputs.clone().map(|v| grads[v].take()).collect();
             for (v, dy) in outputs.zip(&dys) {
@@ -217,7 +221,12 @@ impl Session {
                 if let (Some(grad), true) = (grad, needs[k])
                     && let Some(v) = node.inputs[k].value
                 {
-                    debug_assert_eq!(*grad.shape(), node.inputs[k].meta.shape, "{}", node.op.name());
+                    debug_assert_eq!(
+                        *grad.shape(),
+                        node.inputs[k].meta.shape,
+                        "{}",
+                        node.op.name()
+                    );
                     accumulate(&mut grads[v as usize], grad)?;
                 }
             }
@@ -297,7 +306,10 @@ impl Gradient<'_> {
 
     fn unsaved(&self, what: &str, k: usize) -> crate::Error {
         let name = self.node.op.name();
-        crate::Error::new(crate::ErrorKind::Unsupported, format!("{name}: {what} {k} was not saved"))
+        crate::Error::new(
+            crate::ErrorKind::Unsupported,
+            format!("{name}: {what} {k} was not saved"),
+        )
     }
 
     /// Shape and dtype of input `k`.
@@ -317,6 +329,11 @@ impl Gradient<'_> {
                 Tensor::zeros(&meta.shape, meta.dtype)
             }
         }
+    }
+
+    /// The gradient to result `k`, if one arrived.
+    pub fn dy_if_any(&self, k: usize) -> Option<Tensor> {
+        self.dys[k].clone()
     }
 
     /// Whether a gradient to input `k` is asked for.

@@ -56,6 +56,11 @@ impl Var {
         value
     }
 
+    /// Looks at the value without taking a handle.
+    pub fn with<R>(&self, f: impl FnOnce(&Tensor) -> R) -> R {
+        f(&self.0.value.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Replaces the value; shape and dtype may change.
     pub fn replace(&self, value: Tensor) {
         *self.0.value.write().unwrap_or_else(PoisonError::into_inner) = value;

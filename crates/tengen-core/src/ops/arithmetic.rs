@@ -206,7 +206,8 @@ map! {
 /// # Errors
 /// Memory: the result cannot be had.
 pub fn pow_scalar(base: &Tensor, e: f64) -> Result<Tensor> {
-    let base = &super::cast(base, if base.dtype().is_float() { base.dtype() } else { crate::DType::F32 })?;
+    let base =
+        &super::cast(base, if base.dtype().is_float() { base.dtype() } else { crate::DType::F32 })?;
     if e == 2.0 {
         return square(base);
     }

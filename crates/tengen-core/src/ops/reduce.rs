@@ -102,7 +102,9 @@ impl Op for Reduce {
         }
         let t = if half { cast_raw(&t, out[0].dtype)? } else { t };
         // SAFETY: a contiguous tensor with as many elements.
-        Ok(smallvec![unsafe { t.view(out[0].shape, out[0].shape.contiguous_strides(), t.offset()) }])
+        Ok(smallvec![unsafe {
+            t.view(out[0].shape, out[0].shape.contiguous_strides(), t.offset())
+        }])
     }
 
     fn saves(&self) -> Saves {
@@ -388,7 +390,11 @@ pub fn sum_to(x: &Tensor, shape: &Shape) -> Result<Tensor> {
     let mut axes: SmallVec<[isize; MAX_DIMS]> = smallvec![];
     for d in 0..x.ndim() {
         let kept = d >= lead && shape[d - lead] == x.shape()[d];
-        ensure!(kept || d < lead || shape[d - lead] == 1, Shape, "sum_to: {shape} does not broadcast to {x}");
+        ensure!(
+            kept || d < lead || shape[d - lead] == 1,
+            Shape,
+            "sum_to: {shape} does not broadcast to {x}"
+        );
         if !kept {
             axes.push(d as isize);
         }

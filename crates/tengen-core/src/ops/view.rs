@@ -129,10 +129,7 @@ pub fn transpose(x: &Tensor, axes: &[isize]) -> Result<Tensor> {
 /// Index: an axis is out of range.
 pub fn swapaxes(x: &Tensor, a: isize, b: isize) -> Result<Tensor> {
     let mut axes: SmallVec<[usize; MAX_DIMS]> = (0..x.ndim()).collect();
-    axes.swap(
-        normalize_axis("swapaxes", a, x.ndim())?,
-        normalize_axis("swapaxes", b, x.ndim())?,
-    );
+    axes.swap(normalize_axis("swapaxes", a, x.ndim())?, normalize_axis("swapaxes", b, x.ndim())?);
     apply1(Transpose(axes), &[x])
 }
 
@@ -177,7 +174,11 @@ pub fn broadcast_to(x: &Tensor, shape: &Shape) -> Result<Tensor> {
 /// Index: an axis is out of range or named twice.
 pub fn expand_dims(x: &Tensor, axes: &[isize]) -> Result<Tensor> {
     let ndim = x.ndim() + axes.len();
-    ensure!(ndim <= MAX_DIMS, Shape, "expand_dims: {x} with {axes:?} has over {MAX_DIMS} dimensions");
+    ensure!(
+        ndim <= MAX_DIMS,
+        Shape,
+        "expand_dims: {x} with {axes:?} has over {MAX_DIMS} dimensions"
+    );
     let mut new = [false; MAX_DIMS];
     for a in axes {
         let a = normalize_axis("expand_dims", *a, ndim)?;
@@ -218,7 +219,8 @@ pub fn flatten(x: &Tensor, start: isize, end: isize) -> Result<Tensor> {
     if x.ndim() == 0 {
         return reshape(x, &[1]);
     }
-    let (s, e) = (normalize_axis("flatten", start, x.ndim())?, normalize_axis("flatten", end, x.ndim())?);
+    let (s, e) =
+        (normalize_axis("flatten", start, x.ndim())?, normalize_axis("flatten", end, x.ndim())?);
     ensure!(s <= e, Index, "flatten: axis {end} lies before axis {start}");
     let mut shape: SmallVec<[usize; MAX_DIMS]> = x.shape()[..s].into();
     shape.push(x.shape()[s..=e].iter().product());

@@ -169,7 +169,8 @@ macro_rules! lane {
             }
             #[inline(always)]
             fn frexp(self) -> (Self, Self) {
-                let (scale, up) = if $double { (54.0, 18014398509481984.0) } else { (25.0, 33554432.0) };
+                let (scale, up) =
+                    if $double { (54.0, 18014398509481984.0) } else { (25.0, 33554432.0) };
                 let tiny = Lane::lt(self, Self::splat(<$t>::MIN_POSITIVE));
                 let x = Self::sel(tiny, Lane::mul(self, Self::splat(up)), self);
                 let (m, e) = op!($frexp(x.0));

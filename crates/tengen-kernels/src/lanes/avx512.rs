@@ -163,7 +163,10 @@ macro_rules! lane {
             }
             #[inline(always)]
             fn frexp(self) -> (Self, Self) {
-                op!((Self($getmant::<_MM_MANT_NORM_1_2, _MM_MANT_SIGN_SRC>(self.0)), Self($getexp(self.0))))
+                op!((
+                    Self($getmant::<_MM_MANT_NORM_1_2, _MM_MANT_SIGN_SRC>(self.0)),
+                    Self($getexp(self.0))
+                ))
             }
         }
     };

@@ -105,9 +105,9 @@ pub fn isa() -> Isa {
 #[cold]
 fn choose() -> Isa {
     let all = available();
-    let wanted = std::env::var("TENGEN_ISA").ok().and_then(|v| {
-        all.iter().copied().find(|i| format!("{i:?}").eq_ignore_ascii_case(&v))
-    });
+    let wanted = std::env::var("TENGEN_ISA")
+        .ok()
+        .and_then(|v| all.iter().copied().find(|i| format!("{i:?}").eq_ignore_ascii_case(&v)));
     let isa = wanted.unwrap_or(all[all.len() - 1]);
     CURRENT.store(isa as u8, Ordering::Relaxed);
     isa
@@ -163,7 +163,9 @@ unsafe fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,f16c,popcnt,lzcnt")]
+#[target_feature(
+    enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,f16c,popcnt,lzcnt"
+)]
 unsafe fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
     kernel.run::<Avx512>()
 }

@@ -1,0 +1,93 @@
+//! Reductions.
+
+use crate::harness::laws;
+use tengen_core::{DType, Tensor, ops};
+
+#[test]
+fn reductions_obey_the_laws() {
+    let axes: [Option<&'static [isize]>; 6] =
+        [None, Some(&[0]), Some(&[1]), Some(&[-1]), Some(&[0, 2]), Some(&[1, 2])];
+    for a in axes {
+        for keep in [false, true] {
+            let shape = &[3, 4, 5];
+            laws("sum", move |x| ops::sum(&x[0], a, keep)).input(shape, -2.0, 2.0).check();
+            laws("mean", move |x| ops::mean(&x[0], a, keep))
+                .input(shape, -2.0, 2.0)
+                .no_halves()
+                .check();
+            laws("prod", move |x| ops::prod(&x[0], a, keep))
+                .input(shape, 0.5, 1.5)
+                .no_halves()
+                .check();
+            laws("max", move |x| ops::max(&x[0], a, keep)).input(shape, -2.0, 2.0).check();
+            laws("min", move |x| ops::min(&x[0], a, keep)).input(shape, -2.0, 2.0).check();
+            laws("var", move |x| ops::var(&x[0], a, keep))
+                .input(shape, -2.0, 2.0)
+                .no_halves()
+                .check();
+            laws("std", move |x| ops::std(&x[0], a, keep))
+                .input(shape, -2.0, 2.0)
+                .no_halves()
+                .check();
+            laws("logsumexp", move |x| ops::logsumexp(&x[0], a, keep))
+                .input(shape, -2.0, 2.0)
+                .check();
+            for p in [1.0, 2.0, 3.0, f64::INFINITY, f64::NEG_INFINITY] {
+                laws("norm", move |x| ops::norm(&x[0], p, a, keep))
+                    .input(shape, 0.5, 2.0)
+                    .no_halves()
+                    .check();
+            }
+        }
+    }
+    for axis in [0, 1, -1] {
+        laws("softmax", move |x| ops::softmax(&x[0], axis)).input(&[3, 4, 5], -2.0, 2.0).check();
+        laws("logsoftmax", move |x| ops::logsoftmax(&x[0], &[axis]))
+            .input(&[3, 4, 5], -2.0, 2.0)
+            .check();
+        laws("argmax", move |x| ops::argmax(&x[0], Some(axis), false))
+            .input(&[3, 4, 5], -2.0, 2.0)
+            .no_gradient()
+            .check();
+        laws("argmin", move |x| ops::argmin(&x[0], Some(axis), true))
+            .input(&[3, 4, 5], -2.0, 2.0)
+            .no_gradient()
+            .check();
+    }
+}
+
+#[test]
+fn every_tie_gets_the_gradient_of_a_maximum() {
+    use tengen_core::{GradManager, Var};
+    let x = Var::new(Tensor::from_slice(&[3.0f32, 1.0, 3.0], &[3]).unwrap());
+    let mut gm = GradManager::new();
+    gm.attach(&x).unwrap().record().unwrap();
+    gm.backward(&ops::max(&x.get(), None, false).unwrap()).unwrap();
+    assert_eq!(x.grad().unwrap().get().to_vec::<f32>().unwrap(), [1.0, 0.0, 1.0]);
+}
+
+#[test]
+fn reductions_of_nothing() {
+    let x = Tensor::zeros(&[0, 3], DType::F32).unwrap();
+    assert_eq!(ops::sum(&x, None, false).unwrap().item().unwrap(), 0.0);
+    assert_eq!(ops::prod(&x, None, false).unwrap().item().unwrap(), 1.0);
+    assert!(ops::mean(&x, None, false).unwrap().item().unwrap().is_nan());
+    assert_eq!(*ops::sum(&x, Some(&[0]), false).unwrap().shape(), [3]);
+    assert!(ops::max(&x, None, false).is_err());
+    assert!(ops::argmax(&x, Some(0), false).is_err());
+    assert_eq!(*ops::max(&x, Some(&[1]), false).unwrap().shape(), [0]);
+    assert!(ops::sum(&x, Some(&[2]), false).is_err());
+    assert!(ops::sum(&x, Some(&[0, -2]), false).is_err());
+}
+
+#[test]
+fn sums_are_accurate_for_many_elements() {
+    let x = Tensor::full(&[3, 1_000_003], 0.1, DType::F32).unwrap();
+    for v in ops::sum(&x, Some(&[1]), false).unwrap().to_f64_vec().unwrap() {
+        assert!((v - 0.1f32 as f64 * 1_000_003.0).abs() < 0.02, "{v}");
+    }
+    let x = ops::transpose(&x, &[1, 0]).unwrap();
+    for v in ops::mean(&x, Some(&[0]), false).unwrap().to_f64_vec().unwrap() {
+        assert!((v - 0.1f32 as f64).abs() < 1e-7, "{v}");
+    }
+}

@@ -1,0 +1,169 @@
+//! Gradient managers and user-defined operators.
+
+use crate::error::IntoPy;
+use crate::tensor::PyTensor;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use std::sync::{Arc, Mutex};
+use tengen::{GradManager, Tensor, Var};
+
+/// What records operators on attached tensors and computes their gradients; the class that
+/// `megengine.autodiff.GradManager` extends.
+#[pyclass(name = "GradManager", module = "megengine._tengen", subclass, weakref, frozen)]
+pub struct PyGradManager(Mutex<GradManager>);
+
+impl PyGradManager {
+    fn with<R>(&self, f: impl FnOnce(&mut GradManager) -> R) -> R {
+        f(&mut self.0.lock().unwrap_or_else(|e| e.into_inner()))
+    }
+}
+
+/// A Python exception on its way through a callback.
+type Raised = Arc<Mutex<Option<PyErr>>>;
+
+#[pymethods]
+impl PyGradManager {
+    #[new]
+    fn new() -> Self {
+        PyGradManager(Mutex::new(GradManager::new()))
+    }
+
+    fn _attach(&self, py: Python<'_>, tensor: &Bound<'_, PyTensor>) -> PyResult<()> {
+        self.with(|gm| gm.attach(&tensor.get().var).map(drop)).py(py)
+    }
+
+    /// Starts recording; operators on attached tensors are remembered from here on.
+    fn record(&self, py: Python<'_>) -> PyResult<()> {
+        self.with(|gm| gm.record()).py(py)
+    }
+
+    /// Stops recording and forgets what was recorded.
+    fn release(&self) {
+        self.with(GradManager::release);
+    }
+
+    fn _backward(
+        &self,
+        py: Python<'_>,
+        ys: Vec<Bound<'_, PyTensor>>,
+        dys: Option<Vec<Bound<'_, PyTensor>>>,
+        callback: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let ys: Vec<Tensor> = ys.iter().map(|y| y.get().value()).collect();
+        let dys: Option<Vec<Tensor>> = dys.map(|d| d.iter().map(|d| d.get().value()).collect());
+        let Some(callback) = callback else {
+            return self.with(|gm| gm.backward_with(&ys, dys.as_deref())).py(py);
+        };
+        let raised: Raised = Arc::default();
+        let run = |var: &Var, grad: Tensor| {
+            let result = Py::new(py, PyTensor::new(grad))
+                .and_then(|g| callback.call1(py, (var.id(), g)))
+                .and_then(|r| r.extract::<Option<Py<PyTensor>>>(py).map_err(Into::into));
+            match result {
+                Ok(t) => Ok(t.map(|t| t.get().value())),
+                Err(e) => {
+                    *raised.lock().unwrap_or_else(|e| e.into_inner()) = Some(e);
+                    Err(tengen::Error::new(tengen::ErrorKind::Value, "a callback raised"))
+                }
+            }
+        };
+        let result = self.with(|gm| gm.backward_through(&ys, dys.as_deref(), run));
+        match raised.lock().unwrap_or_else(|e| e.into_inner()).take() {
+            Some(e) => Err(e),
+            None => result.py(py),
+        }
+    }
+}
+
+/// The identity by which callbacks know a tensor.
+#[pyfunction]
+pub fn _tensor_id(tensor: &Bound<'_, PyTensor>) -> usize {
+    tensor.get().var.id()
+}
+
+/// The operator of an `autodiff.Function`: results are given, gradients come from Python.
+struct Custom {
+    backward: Py<PyAny>,
+    outputs: Vec<Tensor>,
+}
+
+impl tengen::Op for Custom {
+    fn name(&self) -> &'static str {
+        "Function"
+    }
+    fn infer(&self, _: &[&Tensor]) -> tengen::Result<tengen::Metas> {
+        Ok(self
+            .outputs
+            .iter()
+            .map(|t| tengen::Meta { shape: *t.shape(), dtype: t.dtype() })
+            .collect())
+    }
+    fn eval(&self, _: &[&Tensor], _: &[tengen::Meta]) -> tengen::Result<tengen::Tensors> {
+        Ok(self.outputs.iter().map(Tensor::detach).collect())
+    }
+    fn saves(&self) -> tengen::Saves {
+        tengen::Saves::NOTHING
+    }
+    fn grad(&self, g: &tengen::Gradient) -> tengen::Result<tengen::Grads> {
+        Python::attach(|py| {
+            let run = || -> PyResult<tengen::Grads> {
+                let dys = (0..self.outputs.len())
+                    .map(|k| match g.dy_if_any(k) {
+                        Some(dy) => Ok(Some(Py::new(py, PyTensor::new(dy))?)),
+                        None => Ok(None),
+                    })
+                    .collect::<PyResult<Vec<_>>>()?;
+                let grads = self.backward.call1(py, pyo3::types::PyTuple::new(py, dys)?)?;
+                let grads: Vec<Option<Py<PyTensor>>> = match grads.extract(py) {
+                    Ok(one) => vec![Some(one)],
+                    Err(_) if grads.is_none(py) => vec![None],
+                    Err(_) => grads.extract(py)?,
+                };
+                let mut all: tengen::Grads =
+                    grads.into_iter().map(|g| g.map(|g| g.get().value())).collect();
+                if all.len() > g.inputs() {
+                    return Err(PyTypeError::new_err(format!(
+                        "Function.backward gave {} gradients for {} inputs",
+                        all.len(),
+                        g.inputs()
+                    )));
+                }
+                all.resize(g.inputs(), None);
+                for (k, grad) in all.iter().enumerate() {
+                    if let Some(grad) = grad
+                        && *grad.shape() != g.input_meta(k).shape
+                    {
+                        return Err(PyTypeError::new_err(format!(
+                            "Function.backward gave a gradient {grad} for input {k} of shape {}",
+                            g.input_meta(k).shape
+                        )));
+                    }
+                }
+                Ok(all)
+            };
+            run().map_err(|e| tengen::Error::new(tengen::ErrorKind::Value, e.to_string()))
+        })
+    }
+}
+
+/// Runs a Function's results through the tape: `outputs` computed without recording from `inputs`,
+/// `backward` a callable from gradients to gradients.
+#[pyfunction]
+pub fn _apply_function(
+    py: Python<'_>,
+    inputs: Vec<Bound<'_, PyTensor>>,
+    outputs: Vec<Bound<'_, PyTensor>>,
+    backward: Py<PyAny>,
+) -> PyResult<Vec<Py<PyTensor>>> {
+    let inputs: Vec<Tensor> = inputs.iter().map(|t| t.get().value()).collect();
+    let outputs = outputs.iter().map(|t| t.get().value().detach()).collect();
+    let op = Custom { backward, outputs };
+    let results = tengen::apply(op, &inputs.iter().collect::<Vec<_>>()).py(py)?;
+    results.into_iter().map(|t| Py::new(py, PyTensor::new(t))).collect()
+}
+
+/// Runs a callable without recording.
+#[pyfunction]
+pub fn _without_recording<'py>(f: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    tengen::without_recording(|| f.call0())
+}

@@ -1,0 +1,540 @@
+//! The Tensor class.
+
+use crate::convert::{self, axes, from_python, ints, numpy_dtype, operand, parse_dtype, to_numpy};
+use crate::error::IntoPy;
+use pyo3::basic::CompareOp;
+use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyTuple, PyType};
+use std::sync::Mutex;
+use tengen::{DType, Device, Tensor, Var, ops};
+
+/// A multi-dimensional array that operators and automatic differentiation work on.
+///
+/// `data` is a number, a (nested) sequence, a NumPy array or another tensor. Without `dtype`,
+/// float64 becomes float32 and int64 becomes int32, as neural networks want it.
+///
+/// >>> import megengine as mge
+/// >>> mge.tensor([1.0, 2.0]) + 1
+/// Tensor([2. 3.], device=xpux:0)
+#[pyclass(name = "Tensor", module = "megengine.tensor", subclass, weakref, dict, frozen)]
+pub struct PyTensor {
+    pub var: Var,
+    name: Mutex<Option<String>>,
+    /// The device as the user named it; `None` is the default one.
+    device: Option<Box<str>>,
+}
+
+impl PyTensor {
+    #[inline]
+    pub fn new(tensor: Tensor) -> Self {
+        PyTensor::of(Var::new(tensor))
+    }
+
+    pub fn of(var: Var) -> Self {
+        PyTensor { var, name: Mutex::new(None), device: None }
+    }
+
+    /// The value, with its place on the tape.
+    #[inline]
+    pub fn value(&self) -> Tensor {
+        self.var.get()
+    }
+}
+
+/// A Python Tensor.
+#[inline]
+pub fn wrap(py: Python<'_>, t: tengen::Result<Tensor>) -> PyResult<Py<PyTensor>> {
+    Py::new(py, PyTensor::new(t.py(py)?))
+}
+
+fn parse_device(py: Python<'_>, name: &str) -> PyResult<Option<Box<str>>> {
+    Device::parse(name).py(py)?;
+    let full = if name.contains(':') { name.to_string() } else { format!("{name}:0") };
+    Ok((full != "xpux:0").then(|| full.into_boxed_str()))
+}
+
+/// Text of a device argument, which may be a string or a device object.
+fn device_text(obj: &Bound<'_, PyAny>) -> PyResult<String> {
+    Ok(obj.str()?.to_string())
+}
+
+macro_rules! binary {
+    ($slf:ident, $other:ident, $f:path) => {{
+        let py = $slf.py();
+        let a = $slf.get().value();
+        let b = operand($other, a.dtype())?;
+        wrap(py, $f(&a, &b))
+    }};
+}
+macro_rules! reflected {
+    ($slf:ident, $other:ident, $f:path) => {{
+        let py = $slf.py();
+        let a = $slf.get().value();
+        let b = operand($other, a.dtype())?;
+        wrap(py, $f(&b, &a))
+    }};
+}
+/// In-place operators keep the object and replace its value.
+macro_rules! in_place {
+    ($slf:ident, $other:ident, $f:path) => {{
+        let a = $slf.get().value();
+        let b = operand($other, a.dtype())?;
+        $slf.get().var.replace($f(&a, &b).py($slf.py())?);
+        Ok(())
+    }};
+}
+
+type Ref<'a, 'py> = &'a Bound<'py, PyTensor>;
+type Any<'a, 'py> = &'a Bound<'py, PyAny>;
+type New = PyResult<Py<PyTensor>>;
+
+fn power(a: &Tensor, b: &Bound<'_, PyAny>) -> PyResult<Tensor> {
+    if let Ok(e) = b.extract::<f64>()
+        && b.cast::<PyTensor>().is_err()
+    {
+        return ops::pow_scalar(a, e).py(b.py());
+    }
+    ops::pow(a, &operand(b, a.dtype())?).py(b.py())
+}
+
+#[pymethods]
+impl PyTensor {
+    #[new]
+    #[pyo3(signature = (data, dtype=None, device=None, is_const=false, no_cache=false, name=None, format="default"))]
+    #[allow(clippy::too_many_arguments)]
+    fn py_new(
+        data: Any,
+        dtype: Option<Any>,
+        device: Option<Any>,
+        is_const: bool,
+        no_cache: bool,
+        name: Option<String>,
+        format: &str,
+    ) -> PyResult<Self> {
+        let _ = (is_const, no_cache, format);
+        let dtype = dtype.map(parse_dtype).transpose()?;
+        let device = match device {
+            Some(d) => parse_device(data.py(), &device_text(d)?)?,
+            None => None,
+        };
+        let tensor = from_python(data, dtype)?;
+        Ok(PyTensor { var: Var::new(tensor), name: Mutex::new(name), device })
+    }
+
+    /// Shape as a tuple of ints.
+    #[getter]
+    fn shape<'py>(slf: Ref<'_, 'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(slf.py(), slf.get().var.with(|t| *t.shape()).iter())
+    }
+
+    /// Number of elements.
+    #[getter]
+    fn size(&self) -> usize {
+        self.var.with(|t| t.numel())
+    }
+
+    /// Number of dimensions.
+    #[getter]
+    fn ndim(&self) -> usize {
+        self.var.with(|t| t.ndim())
+    }
+
+    /// NumPy dtype of the elements ("bfloat16" for that type, which NumPy lacks).
+    #[getter]
+    fn dtype<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        numpy_dtype(py, self.var.with(|t| t.dtype()))
+    }
+
+    /// The device, as an object that prints as its name and compares to names.
+    #[getter]
+    fn device<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let class = py.import("megengine.device")?.getattr("CompNode")?;
+        class.call1((self.device.as_deref().unwrap_or("xpux:0"),))
+    }
+
+    /// Layout of image tensors; always "default".
+    #[getter]
+    fn format(&self) -> &'static str {
+        "default"
+    }
+
+    /// Name given at construction, or "".
+    #[getter]
+    fn get_name(&self) -> String {
+        self.name.lock().unwrap_or_else(|e| e.into_inner()).clone().unwrap_or_default()
+    }
+    #[setter]
+    fn set_name(&self, name: Option<String>) {
+        *self.name.lock().unwrap_or_else(|e| e.into_inner()) = name;
+    }
+
+    /// The gradient that backward passes have added up, or None.
+    #[getter]
+    fn get_grad(&self) -> Option<PyTensor> {
+        self.var.grad().map(PyTensor::of)
+    }
+    #[setter]
+    fn set_grad(&self, grad: Option<Ref>) {
+        self.var.set_grad(grad.map(|g| g.get().var.clone()));
+    }
+    #[deleter]
+    fn delete_grad(&self) {
+        self.var.set_grad(None);
+    }
+
+    #[getter]
+    fn requires_grad(&self) -> PyResult<bool> {
+        Err(PyAttributeError::new_err("requires_grad is reserved for future use"))
+    }
+
+    /// The tensor with its axes in reverse order.
+    #[getter(T)]
+    fn reversed_axes(slf: Ref) -> New {
+        let t = slf.get().value();
+        let order: Vec<isize> = (0..t.ndim() as isize).rev().collect();
+        wrap(slf.py(), ops::transpose(&t, &order))
+    }
+
+    /// A NumPy array with a copy of the elements (bfloat16 as float32).
+    fn numpy<'py>(slf: Ref<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        to_numpy(slf.py(), &slf.get().value())
+    }
+
+    #[pyo3(signature = (dtype=None, copy=None))]
+    fn __array__<'py>(
+        slf: Ref<'_, 'py>,
+        dtype: Option<Any<'_, 'py>>,
+        copy: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = copy;
+        let array = to_numpy(slf.py(), &slf.get().value())?;
+        match dtype {
+            Some(d) => array.call_method1("astype", (d,)),
+            None => Ok(array),
+        }
+    }
+
+    #[classattr]
+    fn __array_priority__() -> f64 {
+        100.0
+    }
+
+    /// The element of a tensor of one, or of a place given by ints, as a Python number.
+    #[pyo3(signature = (*args))]
+    fn item<'py>(slf: Ref<'_, 'py>, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+        let t = slf.get().value();
+        if args.is_empty() && t.numel() != 1 {
+            return Err(PyValueError::new_err(format!(
+                "item: a tensor of one element is needed, not {t}"
+            )));
+        }
+        to_numpy(slf.py(), &t)?.call_method1("item", args)
+    }
+
+    /// The elements as nested lists of Python numbers.
+    fn tolist<'py>(slf: Ref<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        to_numpy(slf.py(), &slf.get().value())?.call_method0("tolist")
+    }
+
+    /// The elements converted to another dtype.
+    fn astype(slf: Ref, dtype: Any) -> New {
+        wrap(slf.py(), ops::cast(&slf.get().value(), parse_dtype(dtype)?))
+    }
+
+    /// The same value, through which no gradient flows.
+    fn detach(slf: Ref) -> New {
+        wrap(slf.py(), Ok(slf.get().value().detach()))
+    }
+
+    /// The tensor on another device.
+    #[pyo3(signature = (device, *, _borrow=false))]
+    fn to(slf: Ref, device: Any, _borrow: bool) -> New {
+        let device = parse_device(slf.py(), &device_text(device)?)?;
+        let t = PyTensor { var: Var::new(slf.get().value()), name: Mutex::new(None), device };
+        Py::new(slf.py(), t)
+    }
+
+    /// The same elements under another shape, in which one extent may be -1.
+    #[pyo3(signature = (*args))]
+    fn reshape(slf: Ref, args: &Bound<'_, PyTuple>) -> New {
+        let shape = variadic(args)?;
+        wrap(slf.py(), ops::reshape_infer(&slf.get().value(), &shape))
+    }
+
+    /// Axes in another order; reversed without arguments.
+    #[pyo3(signature = (*args))]
+    fn transpose(slf: Ref, args: &Bound<'_, PyTuple>) -> New {
+        if args.is_empty() {
+            return PyTensor::reversed_axes(slf);
+        }
+        wrap(slf.py(), ops::transpose(&slf.get().value(), &variadic(args)?))
+    }
+
+    /// Axes start_axis..end_axis (inclusive) made one.
+    #[pyo3(signature = (start_axis=0, end_axis=-1))]
+    fn flatten(slf: Ref, start_axis: isize, end_axis: isize) -> New {
+        wrap(slf.py(), ops::flatten(&slf.get().value(), start_axis, end_axis))
+    }
+
+    /// Sum over axes; see functional.sum.
+    #[pyo3(signature = (axis=None, keepdims=false))]
+    fn sum(slf: Ref, axis: Option<Any>, keepdims: bool) -> New {
+        wrap(slf.py(), ops::sum(&slf.get().value(), axes(axis)?.as_deref(), keepdims))
+    }
+    /// Product over axes; see functional.prod.
+    #[pyo3(signature = (axis=None, keepdims=false))]
+    fn prod(slf: Ref, axis: Option<Any>, keepdims: bool) -> New {
+        wrap(slf.py(), ops::prod(&slf.get().value(), axes(axis)?.as_deref(), keepdims))
+    }
+    /// Mean over axes; see functional.mean.
+    #[pyo3(signature = (axis=None, keepdims=false))]
+    fn mean(slf: Ref, axis: Option<Any>, keepdims: bool) -> New {
+        wrap(slf.py(), ops::mean(&slf.get().value(), axes(axis)?.as_deref(), keepdims))
+    }
+    /// Greatest element over axes; see functional.max.
+    #[pyo3(signature = (axis=None, keepdims=false))]
+    fn max(slf: Ref, axis: Option<Any>, keepdims: bool) -> New {
+        wrap(slf.py(), ops::max(&slf.get().value(), axes(axis)?.as_deref(), keepdims))
+    }
+    /// Least element over axes; see functional.min.
+    #[pyo3(signature = (axis=None, keepdims=false))]
+    fn min(slf: Ref, axis: Option<Any>, keepdims: bool) -> New {
+        wrap(slf.py(), ops::min(&slf.get().value(), axes(axis)?.as_deref(), keepdims))
+    }
+
+    /// Replaces the value in place: shape and dtype become those of `value`.
+    fn _reset(slf: Ref, value: Any) -> PyResult<()> {
+        slf.get().var.replace(operand(value, DType::F32)?.detach());
+        Ok(())
+    }
+    /// Replaces the value in place: shape and dtype become those of `value`.
+    fn set_value(slf: Ref, value: Any) -> PyResult<()> {
+        PyTensor::_reset(slf, value)
+    }
+    /// Makes all elements 0 in place.
+    fn reset_zero(slf: Ref) -> PyResult<()> {
+        let t = slf.get().value();
+        slf.get().var.replace(Tensor::zeros(t.shape(), t.dtype()).py(slf.py())?);
+        Ok(())
+    }
+
+    fn __add__(slf: Ref, o: Any) -> New {
+        binary!(slf, o, ops::add)
+    }
+    fn __radd__(slf: Ref, o: Any) -> New {
+        reflected!(slf, o, ops::add)
+    }
+    fn __iadd__(slf: Ref, o: Any) -> PyResult<()> {
+        in_place!(slf, o, ops::add)
+    }
+    fn __sub__(slf: Ref, o: Any) -> New {
+        binary!(slf, o, ops::sub)
+    }
+    fn __rsub__(slf: Ref, o: Any) -> New {
+        reflected!(slf, o, ops::sub)
+    }
+    fn __isub__(slf: Ref, o: Any) -> PyResult<()> {
+        in_place!(slf, o, ops::sub)
+    }
+    fn __mul__(slf: Ref, o: Any) -> New {
+        binary!(slf, o, ops::mul)
+    }
+    fn __rmul__(slf: Ref, o: Any) -> New {
+        reflected!(slf, o, ops::mul)
+    }
+    fn __imul__(slf: Ref, o: Any) -> PyResult<()> {
+        in_place!(slf, o, ops::mul)
+    }
+    fn __truediv__(slf: Ref, o: Any) -> New {
+        binary!(slf, o, ops::div)
+    }
+    fn __rtruediv__(slf: Ref, o: Any) -> New {
+        reflected!(slf, o, ops::div)
+    }
+    fn __itruediv__(slf: Ref, o: Any) -> PyResult<()> {
+        in_place!(slf, o, ops::div)
+    }
+    fn __floordiv__(slf: Ref, o: Any) -> New {
+        binary!(slf, o, ops::floor_div)
+    }
+    fn __rfloordiv__(slf: Ref, o: Any) -> New {
+        reflected!(slf, o, ops::floor_div)
+    }
+    fn __ifloordiv__(slf: Ref, o: Any) -> PyResult<()> {
+        in_place!(slf, o, ops::floor_div)
+    }
+    fn __mod__(slf: Ref, o: Any) -> New {
+        binary!(slf, o, ops::modulo)
+    }
+    fn __rmod__(slf: Ref, o: Any) -> New {
+        reflected!(slf, o, ops::modulo)
+    }
+    fn __imod__(slf: Ref, o: Any) -> PyResult<()> {
+        in_place!(slf, o, ops::modulo)
+    }
+    fn __pow__(slf: Ref, o: Any, modulo: Option<Any>) -> New {
+        let _ = modulo;
+        Py::new(slf.py(), PyTensor::new(power(&slf.get().value(), o)?))
+    }
+    fn __rpow__(slf: Ref, o: Any, modulo: Option<Any>) -> New {
+        let _ = modulo;
+        reflected!(slf, o, ops::pow)
+    }
+    fn __ipow__(slf: Ref, o: Any, modulo: Option<Any>) -> PyResult<()> {
+        let _ = modulo;
+        slf.get().var.replace(power(&slf.get().value(), o)?);
+        Ok(())
+    }
+    fn __neg__(slf: Ref) -> New {
+        wrap(slf.py(), ops::neg(&slf.get().value()))
+    }
+    fn __pos__(slf: Ref) -> Py<PyTensor> {
+        slf.clone().unbind()
+    }
+    fn __abs__(slf: Ref) -> New {
+        wrap(slf.py(), ops::abs(&slf.get().value()))
+    }
+    fn __round__(slf: Ref) -> New {
+        wrap(slf.py(), ops::round(&slf.get().value()))
+    }
+    fn __floor__(slf: Ref) -> New {
+        wrap(slf.py(), ops::floor(&slf.get().value()))
+    }
+    fn __ceil__(slf: Ref) -> New {
+        wrap(slf.py(), ops::ceil(&slf.get().value()))
+    }
+    fn __invert__(slf: Ref) -> New {
+        wrap(slf.py(), ops::logical_not(&slf.get().value()))
+    }
+    fn __and__(slf: Ref, o: Any) -> New {
+        binary!(slf, o, ops::logical_and)
+    }
+    fn __rand__(slf: Ref, o: Any) -> New {
+        reflected!(slf, o, ops::logical_and)
+    }
+    fn __or__(slf: Ref, o: Any) -> New {
+        binary!(slf, o, ops::logical_or)
+    }
+    fn __ror__(slf: Ref, o: Any) -> New {
+        reflected!(slf, o, ops::logical_or)
+    }
+    fn __xor__(slf: Ref, o: Any) -> New {
+        binary!(slf, o, ops::logical_xor)
+    }
+    fn __rxor__(slf: Ref, o: Any) -> New {
+        reflected!(slf, o, ops::logical_xor)
+    }
+    fn __lshift__(slf: Ref, o: Any) -> New {
+        binary!(slf, o, ops::left_shift)
+    }
+    fn __rlshift__(slf: Ref, o: Any) -> New {
+        reflected!(slf, o, ops::left_shift)
+    }
+    fn __rshift__(slf: Ref, o: Any) -> New {
+        binary!(slf, o, ops::right_shift)
+    }
+    fn __rrshift__(slf: Ref, o: Any) -> New {
+        reflected!(slf, o, ops::right_shift)
+    }
+
+    fn __richcmp__(slf: Ref, o: Any, op: CompareOp) -> New {
+        match op {
+            CompareOp::Eq => binary!(slf, o, ops::equal),
+            CompareOp::Ne => binary!(slf, o, ops::not_equal),
+            CompareOp::Lt => binary!(slf, o, ops::less),
+            CompareOp::Le => binary!(slf, o, ops::less_equal),
+            CompareOp::Gt => binary!(slf, o, ops::greater),
+            CompareOp::Ge => binary!(slf, o, ops::greater_equal),
+        }
+    }
+
+    /// Tensors hash by identity.
+    fn __hash__(slf: Ref) -> isize {
+        slf.as_ptr() as isize >> 4
+    }
+
+    fn __len__(&self) -> PyResult<usize> {
+        let shape = self.var.with(|t| *t.shape());
+        shape.first().copied().ok_or_else(|| PyTypeError::new_err("ndim is 0"))
+    }
+
+    fn __bool__(&self) -> PyResult<bool> {
+        Ok(self.one("bool")? != 0.0)
+    }
+    fn __float__(&self) -> PyResult<f64> {
+        self.one("float")
+    }
+    fn __int__(&self) -> PyResult<i64> {
+        Ok(self.one("int")? as i64)
+    }
+    fn __index__(&self) -> PyResult<i64> {
+        if self.var.with(|t| t.dtype().is_float()) {
+            return Err(PyTypeError::new_err("a tensor of floats is no index"));
+        }
+        Ok(self.one("index")? as i64)
+    }
+    fn __complex__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(pyo3::types::PyComplex::from_doubles(py, self.one("complex")?, 0.0).into_any().unbind())
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let (py, me) = (slf.py(), slf.get());
+        let t = me.value();
+        let array = to_numpy(py, &t)?;
+        let text = array.str()?.to_string();
+        let class = slf.get_type().name()?.to_string();
+        let dtype = match t.dtype() {
+            DType::F32 => String::new(),
+            d => format!(", dtype={}", d.name()),
+        };
+        let device = me.device.as_deref().unwrap_or("xpux:0");
+        Ok(format!("{class}({text}{dtype}, device={device})"))
+    }
+
+    /// A pickle in MegEngine's layout: the class, and its arguments `(array, dtype, device)`.
+    fn __reduce_ex__<'py>(slf: Ref<'_, 'py>, protocol: Any) -> PyResult<Bound<'py, PyAny>> {
+        let _ = protocol;
+        let (py, me) = (slf.py(), slf.get());
+        let new = py.import("copyreg")?.getattr("__newobj__")?;
+        let t = me.value();
+        let array = to_numpy(py, &t)?;
+        let dtype = numpy_dtype(py, t.dtype())?;
+        let device = me.device.as_deref().unwrap_or("xpux:0");
+        (new, (slf.get_type(), array, dtype, device), slf.getattr("__dict__")?)
+            .into_pyobject(py)
+            .map(Bound::into_any)
+    }
+
+    fn __copy__<'py>(slf: Ref<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        slf.get_type().call1((slf,))
+    }
+    fn __deepcopy__<'py>(slf: Ref<'_, 'py>, memo: Any) -> PyResult<Bound<'py, PyAny>> {
+        let _ = memo;
+        let new = slf.get_type().call1((slf,))?;
+        new.getattr("__dict__")?.call_method1("update", (slf.getattr("__dict__")?,))?;
+        Ok(new)
+    }
+
+    #[classmethod]
+    fn __class_getitem__(cls: &Bound<'_, PyType>, _item: Any) -> Py<PyType> {
+        cls.clone().unbind()
+    }
+}
+
+impl PyTensor {
+    fn one(&self, what: &str) -> PyResult<f64> {
+        self.value().item().map_err(|_| {
+            PyValueError::new_err(format!("{what}() of a tensor needs exactly one element"))
+        })
+    }
+}
+
+/// Arguments given one by one or as one sequence.
+fn variadic(args: &Bound<'_, PyTuple>) -> PyResult<Vec<isize>> {
+    if args.len() == 1 {
+        ints(&args.get_item(0)?)
+    } else {
+        args.iter().map(|a| convert::int(&a)).collect()
+    }
+}
