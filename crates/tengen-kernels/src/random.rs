@@ -7,8 +7,11 @@
 //!
 //! Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 
+mod draws;
 #[cfg(test)]
 mod tests;
+
+pub use draws::Draws;
 
 use crate::multiversion::with_avx2;
 
@@ -19,13 +22,13 @@ const ROUNDS: usize = 10;
 /// How many counters are enciphered together.
 const LANES: usize = 16;
 
-/// [`LANES`] blocks of 128 bits, word by word.
-type Blocks = [[u32; LANES]; 4];
+/// Blocks of 128 bits, word by word.
+type Blocks<const L: usize = LANES> = [[u32; L]; 4];
 
 /// Enciphers counters under a key: lane `l` of the result is the Philox4x32-10 block of the counter
 /// in lane `l`.
 #[inline(always)]
-fn philox(key: [u32; 2], mut c: Blocks) -> Blocks {
+fn philox<const L: usize>(key: [u32; 2], mut c: Blocks<L>) -> Blocks<L> {
     let mut k = key;
     for _ in 0..ROUNDS {
         let [c0, c1, c2, c3] = &mut c;
@@ -54,14 +57,19 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// [`LANES`] neighbouring blocks. A block can be drawn again in up to 256 versions.
+    /// Neighbouring blocks. A block can be drawn again in up to 256 versions.
     #[inline(always)]
-    fn blocks(self, first: u64, version: u8) -> Blocks {
+    fn blocks<const L: usize>(self, first: u64, version: u8) -> Blocks<L> {
         let high = (self.number >> 32) as u32 & 0x00FF_FFFF | u32::from(version) << 24;
-        let blocks: [u64; LANES] = std::array::from_fn(|l| first.wrapping_add(l as u64));
-        let (low, high) = (blocks.map(|b| b as u32), [high; LANES]);
-        let counters = [low, blocks.map(|b| (b >> 32) as u32), [self.number as u32; LANES], high];
+        let blocks: [u64; L] = std::array::from_fn(|l| first.wrapping_add(l as u64));
+        let (low, high) = (blocks.map(|b| b as u32), [high; L]);
+        let counters = [low, blocks.map(|b| (b >> 32) as u32), [self.number as u32; L], high];
         philox([self.seed as u32, (self.seed >> 32) as u32], counters)
+    }
+
+    /// The random numbers that belong to one element, for distributions that need several.
+    pub fn draws(self, element: u64) -> Draws {
+        Draws::new(self, element)
     }
 }
 
@@ -379,8 +387,8 @@ fn below(stream: Stream, block: u64, bits: &Blocks, lane: usize, n: u64) -> u64 
     let mut version = 1u8;
     // A draw is unfair with probability below n / 2⁶⁴; 255 in a row do not happen.
     while !fair && version != 0 {
-        let bits = stream.blocks(block, version);
-        (number, fair) = draw(bits[0][0], bits[1][0]);
+        let [low, high, ..] = stream.blocks::<1>(block, version);
+        (number, fair) = draw(low[0], high[0]);
         version = version.wrapping_add(1);
     }
     number
