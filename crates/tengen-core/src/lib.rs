@@ -12,6 +12,7 @@ mod elementwise;
 mod error;
 mod op;
 pub mod ops;
+mod raw;
 mod shape;
 mod storage;
 mod tensor;

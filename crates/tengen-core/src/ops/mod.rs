@@ -8,9 +8,13 @@ mod activation;
 mod arithmetic;
 pub(crate) mod cast;
 mod compare;
+mod create;
+mod index;
+mod join;
 mod math;
 mod prelu;
 mod reduce;
+mod sort;
 pub(crate) mod symbolic;
 mod view;
 
@@ -18,9 +22,13 @@ pub use activation::*;
 pub use arithmetic::*;
 pub use cast::cast;
 pub use compare::*;
+pub use create::*;
+pub use index::*;
+pub use join::*;
 pub use math::*;
 pub use prelu::prelu;
 pub use reduce::*;
+pub use sort::*;
 pub use view::*;
 
 /// Declares an elementwise operator: its function, and its formula and derivative side by side.
