@@ -1,7 +1,9 @@
 //! CPU kernels of Tengen: slices and pointers in, slices and pointers out. Nothing here knows a
 //! tensor, infers a shape or returns a `Result`; callers in `tengen-core` validate.
 
+pub mod conv;
 pub mod copy;
+pub mod gemm;
 pub mod index;
 pub mod lanes;
 pub mod map;

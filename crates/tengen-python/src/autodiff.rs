@@ -50,8 +50,7 @@ impl PyGradManager {
         callback: Option<Py<PyAny>>,
     ) -> PyResult<()> {
         let ys: Vec<Tensor> = ys.iter().map(|y| y.get().value()).collect();
-        let dys: Option<Vec<Tensor>> =
-            dys.map(|d| d.iter().map(|d| d.get().value()).collect());
+        let dys: Option<Vec<Tensor>> = dys.map(|d| d.iter().map(|d| d.get().value()).collect());
         let Some(callback) = callback else {
             return self.with(|gm| gm.backward_with(&ys, dys.as_deref())).py(py);
         };
@@ -93,7 +92,11 @@ impl tengen::Op for Custom {
         "Function"
     }
     fn infer(&self, _: &[&Tensor]) -> tengen::Result<tengen::Metas> {
-        Ok(self.outputs.iter().map(|t| tengen::Meta { shape: *t.shape(), dtype: t.dtype() }).collect())
+        Ok(self
+            .outputs
+            .iter()
+            .map(|t| tengen::Meta { shape: *t.shape(), dtype: t.dtype() })
+            .collect())
     }
     fn eval(&self, _: &[&Tensor], _: &[tengen::Meta]) -> tengen::Result<tengen::Tensors> {
         Ok(self.outputs.iter().map(Tensor::detach).collect())

@@ -2,7 +2,10 @@
 
 use crate::error::IntoPy;
 use crate::tensor::PyTensor;
-use numpy::{PyArrayDescr, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
+use numpy::{
+    PyArrayDescr, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyUntypedArray,
+    PyUntypedArrayMethods,
+};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -157,8 +160,14 @@ fn number(obj: &Bound<'_, PyAny>, with: DType) -> PyResult<Tensor> {
     // Lists take on the tensor's dtype; NumPy values keep their own.
     let np = obj.cast::<PyUntypedArray>().is_ok() || obj.hasattr(intern!(py, "dtype"))?;
     let t = from_python(obj, None)?;
-    let keep = np && !(with.is_float() && t.dtype().is_int()) && !(t.dtype() == DType::F32 && with.is_float() && t.ndim() == 0);
-    if keep { Ok(t) } else { ops::cast(&t, if with.is_float() || t.dtype().is_int() { with } else { t.dtype() }).py(py) }
+    let keep = np
+        && !(with.is_float() && t.dtype().is_int())
+        && !(t.dtype() == DType::F32 && with.is_float() && t.ndim() == 0);
+    if keep {
+        Ok(t)
+    } else {
+        ops::cast(&t, if with.is_float() || t.dtype().is_int() { with } else { t.dtype() }).py(py)
+    }
 }
 
 /// A NumPy array with a copy of the elements.

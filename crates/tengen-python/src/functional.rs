@@ -216,7 +216,9 @@ fn clip(py: Python<'_>, x: Any, lower: Option<Any>, upper: Option<Any>) -> New {
         Some(b) => b.extract::<f64>().ok(),
     };
     if lower.is_none() && upper.is_none() {
-        return Err(pyo3::exceptions::PyAssertionError::new_err("At least one of 'lower' or 'upper' must not be None"));
+        return Err(pyo3::exceptions::PyAssertionError::new_err(
+            "At least one of 'lower' or 'upper' must not be None",
+        ));
     }
     if let (Some(l), Some(u)) = (fixed(lower, f64::NEG_INFINITY), fixed(upper, f64::INFINITY)) {
         let whole = |v: f64| v.is_infinite() || v == v.trunc();

@@ -11,6 +11,8 @@ use pyo3::prelude::*;
 
 #[pymodule]
 fn _tengen(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    m.add_function(wrap_pyfunction!(_check_device, m)?)?;
     error::register(m)?;
     m.add_class::<tensor::PyTensor>()?;
     m.add_class::<autodiff::PyGradManager>()?;
@@ -18,4 +20,10 @@ fn _tengen(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(autodiff::_apply_function, m)?)?;
     m.add_function(wrap_pyfunction!(autodiff::_without_recording, m)?)?;
     functional::register(m)
+}
+
+/// Raises unless there is a device of this name.
+#[pyfunction]
+fn _check_device(py: Python<'_>, name: &str) -> PyResult<()> {
+    error::IntoPy::py(tengen::Device::parse(name).map(drop), py)
 }

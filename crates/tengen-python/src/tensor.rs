@@ -225,7 +225,9 @@ impl PyTensor {
     fn item<'py>(slf: Ref<'_, 'py>, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
         let t = slf.get().value();
         if args.is_empty() && t.numel() != 1 {
-            return Err(PyValueError::new_err(format!("item: a tensor of one element is needed, not {t}")));
+            return Err(PyValueError::new_err(format!(
+                "item: a tensor of one element is needed, not {t}"
+            )));
         }
         to_numpy(slf.py(), &t)?.call_method1("item", args)
     }
@@ -490,16 +492,17 @@ impl PyTensor {
         Ok(format!("{class}({text}{dtype}, device={device})"))
     }
 
-    /// The class and state of a pickle: `(array, device, {"name": …, …})`.
+    /// A pickle in MegEngine's layout: the class, and its arguments `(array, dtype, device)`.
     fn __reduce_ex__<'py>(slf: Ref<'_, 'py>, protocol: Any) -> PyResult<Bound<'py, PyAny>> {
         let _ = protocol;
-        let rebuild = slf.py().import("megengine.tensor")?.getattr("_rebuild")?;
-        let array = to_numpy(slf.py(), &slf.get().value())?;
-        let dict = slf.getattr("__dict__")?;
-        let bf16 = slf.get().var.with(|t| t.dtype() == DType::BF16);
-        let dtype = if bf16 { Some("bfloat16") } else { None };
-        (rebuild, (slf.get_type(), array, dtype, slf.get().get_name(), dict))
-            .into_pyobject(slf.py())
+        let (py, me) = (slf.py(), slf.get());
+        let new = py.import("copyreg")?.getattr("__newobj__")?;
+        let t = me.value();
+        let array = to_numpy(py, &t)?;
+        let dtype = numpy_dtype(py, t.dtype())?;
+        let device = me.device.as_deref().unwrap_or("xpux:0");
+        (new, (slf.get_type(), array, dtype, device), slf.getattr("__dict__")?)
+            .into_pyobject(py)
             .map(Bound::into_any)
     }
 
@@ -521,13 +524,17 @@ impl PyTensor {
 
 impl PyTensor {
     fn one(&self, what: &str) -> PyResult<f64> {
-        self.value()
-            .item()
-            .map_err(|_| PyValueError::new_err(format!("{what}() of a tensor needs exactly one element")))
+        self.value().item().map_err(|_| {
+            PyValueError::new_err(format!("{what}() of a tensor needs exactly one element"))
+        })
     }
 }
 
 /// Arguments given one by one or as one sequence.
 fn variadic(args: &Bound<'_, PyTuple>) -> PyResult<Vec<isize>> {
-    if args.len() == 1 { ints(&args.get_item(0)?) } else { args.iter().map(|a| convert::int(&a)).collect() }
+    if args.len() == 1 {
+        ints(&args.get_item(0)?)
+    } else {
+        args.iter().map(|a| convert::int(&a)).collect()
+    }
 }

@@ -1,0 +1,203 @@
+//! Products of matrices.
+
+use super::{cast, expand_dims, reshape, squeeze, sum_to, swapaxes};
+use crate::autograd::Gradient;
+use crate::elementwise::{Shared, expand};
+use crate::op::{Grads, Meta, Metas, Op, Tensors};
+use crate::ops::cast::cast_raw;
+use crate::shape::{MAX_DIMS, Shape, broadcast};
+use crate::{DType, Element, Result, Tensor, apply1, bail, ensure, promote};
+use smallvec::{SmallVec, smallvec};
+use tengen_kernels::gemm::{self, Input, Strided};
+use tengen_kernels::lanes::Float;
+use tengen_kernels::pool;
+
+/// Batched matrix product of `[…, m, k]` and `[…, k, n]`.
+struct MatMul;
+
+impl Op for MatMul {
+    fn name(&self) -> &'static str {
+        "matmul"
+    }
+
+    fn promote(&self, x: &[&Tensor]) -> Result<Option<DType>> {
+        Ok(Some(promote(x.iter().map(|x| x.dtype()))))
+    }
+
+    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
+        let (a, b) = (x[0], x[1]);
+        let (p, q) = (a.ndim(), b.ndim());
+        ensure!(p >= 2 && q >= 2, Shape, "matmul: matrices are needed, not {a} and {b}");
+        ensure!(
+            a.shape()[p - 1] == b.shape()[q - 2],
+            Shape,
+            "matmul: {a} has rows of {} elements, but {b} has columns of {}",
+            a.shape()[p - 1],
+            b.shape()[q - 2]
+        );
+        let batch = |x: &Tensor| Shape::new(&x.shape()[..x.ndim() - 2]);
+        let batch = broadcast("matmul", &batch(a)?, &batch(b)?)?;
+        let mut dims: SmallVec<[usize; MAX_DIMS]> = batch[..].into();
+        dims.extend([a.shape()[p - 2], b.shape()[q - 1]]);
+        Ok(Meta::one(Shape::new(&dims)?, a.dtype()))
+    }
+
+    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
+        let Meta { shape, dtype } = out[0];
+        Ok(smallvec![match dtype {
+            DType::F32 => product::<f32, f32>(x[0], x[1], shape)?,
+            DType::F64 => product::<f64, f64>(x[0], x[1], shape)?,
+            DType::F16 => cast_raw(&product::<f32, half::f16>(x[0], x[1], shape)?, dtype)?,
+            DType::BF16 => cast_raw(&product::<f32, half::bf16>(x[0], x[1], shape)?, dtype)?,
+            DType::Bool => bail!(DType, "matmul: does not work on bool tensors"),
+            // f64 is exact for sums below 2⁵³; beyond, integers have wrapped anyway.
+            _ => {
+                let (a, b) = (cast_raw(x[0], DType::F64)?, cast_raw(x[1], DType::F64)?);
+                cast_raw(&product::<f64, f64>(&a, &b, shape)?, dtype)?
+            }
+        }])
+    }
+
+    fn grad(&self, g: &Gradient) -> Result<Grads> {
+        let (a, b, dy) = (g.input(0)?, g.input(1)?, g.dy(0)?);
+        g.each(|k| {
+            let d = if k == 0 {
+                apply1(MatMul, &[&dy, &swapaxes(b, -1, -2)?])?
+            } else {
+                apply1(MatMul, &[&swapaxes(a, -1, -2)?, &dy])?
+            };
+            Ok(Some(sum_to(&d, &g.input_meta(k).shape)?))
+        })
+    }
+}
+
+/// Multiplications of at least this many steps are shared out each; smaller ones in a batch are
+/// run side by side.
+const LARGE: usize = 1 << 21;
+
+/// The product of matrices of `E`, computed in `T`.
+fn product<T, E>(a: &Tensor, b: &Tensor, shape: Shape) -> Result<Tensor>
+where
+    T: Float + Element,
+    E: Element + Input<T> + Sync,
+{
+    let y = Tensor::empty(shape, T::DTYPE)?;
+    let d = shape.len();
+    let (mut m, n, k) = (shape[d - 2], shape[d - 1], a.shape()[a.ndim() - 1]);
+    if y.numel() == 0 {
+        return Ok(y);
+    }
+    let mut lead: SmallVec<[usize; MAX_DIMS]> = shape[..d - 2].into();
+    let mut a = a.detach();
+    // A batch of left sides against one right side is one tall left side.
+    if b.ndim() == 2 && a.ndim() > 2 && a.is_contiguous() {
+        m *= lead.iter().product::<usize>();
+        lead.clear();
+        a = reshape(&a, &[m, k])?;
+    }
+    let batch: usize = lead.iter().product();
+    let view = |x: &Tensor| -> Result<Tensor> {
+        let mut dims = lead.clone();
+        dims.extend_from_slice(&x.shape()[x.ndim() - 2..]);
+        Ok(expand(x, &Shape::new(&dims)?))
+    };
+    let (a, b) = (view(&a)?, view(b)?);
+    let matrix = |x: &Tensor, at: usize, flip: bool| {
+        let (s, nd) = (x.strides(), x.ndim());
+        let (mut rest, mut offset) = (at, 0);
+        for i in (0..lead.len()).rev() {
+            offset += (rest % lead[i]) as isize * s[i];
+            rest /= lead[i];
+        }
+        let (outer, inner) = if flip { (s[nd - 1], s[nd - 2]) } else { (s[nd - 2], s[nd - 1]) };
+        Strided { ptr: x.ptr::<E>().wrapping_offset(offset).cast_const(), outer, inner }
+    };
+    let side_by_side = batch > 1 && m * n * k < LARGE;
+    let tasks = if side_by_side { batch.min(64) } else { 1 };
+    let (packed, work) = (gemm::packed_len::<T>(m, k), gemm::workspace_len::<T>(n, k));
+    let each = packed + work;
+    let Some(total) = each.checked_mul(tasks) else {
+        bail!(Memory, "matmul: the workspace for {a} and {b} cannot be had")
+    };
+    let scratch = Tensor::empty(Shape::new(&[total])?, T::DTYPE)?;
+    let (s, c) = (Shared(scratch.ptr::<T>()), Shared(y.ptr::<T>()));
+    let run = |task: usize| {
+        let s = s.at((task * each) as isize);
+        for i in task * batch / tasks..(task + 1) * batch / tasks {
+            // SAFETY: the views have these matrices; `y` and the scratch space are new, and each
+            // task has parts of them of its own.
+            unsafe {
+                gemm::pack_a(m, k, &matrix(&a, i, false), s);
+                let c = c.at((i * m * n) as isize);
+                let b = matrix(&b, i, true);
+                gemm::multiply((m, n, k), s, &b, c, n, false, s.add(packed));
+            }
+        }
+    };
+    if side_by_side {
+        pool::for_each(tasks, run)
+    } else {
+        run(0)
+    }
+    Ok(y)
+}
+
+/// The matrix product, by NumPy's rules: `[…, m, k]` and `[…, k, n]` give `[…, m, n]` with leading
+/// axes broadcast; a vector counts as one row (left) or column (right), which the result drops.
+/// The flags exchange the last two axes of an operand of at least two.
+///
+/// # Errors
+/// Shape: the inner extents differ, leading axes cannot be broadcast, or an operand has no
+/// dimensions. DType: bool. Memory: the result cannot be had.
+///
+/// ```
+/// use tengen_core::{Tensor, ops};
+/// let a = Tensor::from_slice(&[1.0f32, 2.0, 3.0, 4.0], &[2, 2])?;
+/// let x = Tensor::from_slice(&[1.0f32, -1.0], &[2])?;
+/// assert_eq!(ops::matmul(&a, &x, false, false)?.to_vec::<f32>()?, [-1.0, -1.0]);
+/// # Ok::<(), tengen_core::Error>(())
+/// ```
+pub fn matmul(a: &Tensor, b: &Tensor, transpose_a: bool, transpose_b: bool) -> Result<Tensor> {
+    ensure!(
+        a.ndim() > 0 && b.ndim() > 0,
+        Shape,
+        "matmul: operands need dimensions; multiply {a} and {b} with mul"
+    );
+    let side = |x: &Tensor, transpose: bool, axis: isize| match x.ndim() {
+        1 => expand_dims(x, &[axis]),
+        _ if transpose => swapaxes(x, -1, -2),
+        _ => Ok(x.clone()),
+    };
+    let y = apply1(MatMul, &[&side(a, transpose_a, 0)?, &side(b, transpose_b, -1)?])?;
+    match (a.ndim(), b.ndim()) {
+        (1, 1) => squeeze(&y, Some(&[-1, -2])),
+        (1, _) => squeeze(&y, Some(&[-2])),
+        (_, 1) => squeeze(&y, Some(&[-1])),
+        _ => Ok(y),
+    }
+}
+
+/// The inner product of two vectors.
+///
+/// # Errors
+/// Shape: an operand is no vector, or their lengths differ.
+pub fn dot(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    ensure!(
+        a.ndim() == 1 && b.ndim() == 1,
+        Shape,
+        "dot: vectors are needed, not {a} and {b}; see matmul"
+    );
+    matmul(a, b, false, false)
+}
+
+/// x·Wᵀ + b for `x` of shape `[…, in]`, `weight` `[out, in]` and `bias` `[out]`.
+///
+/// # Errors
+/// As [`matmul`].
+pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let y = matmul(x, weight, false, true)?;
+    match bias {
+        Some(b) => super::add(&y, &cast(b, y.dtype())?),
+        None => Ok(y),
+    }
+}

@@ -1,0 +1,185 @@
+//! Products of matrices and convolutions.
+
+use crate::harness::{Laws, laws};
+use tengen_core::{DType, Tensor, ops, ops::ConvParams};
+
+fn two(l: Laws, a: &[usize], b: &[usize]) {
+    l.input(a, -1.0, 1.0).input(b, -1.0, 1.0).no_halves().rtol(1e-4).check();
+}
+
+#[test]
+fn matrix_products_obey_the_laws() {
+    let shapes: [(&[usize], &[usize], bool, bool); 12] = [
+        (&[3, 4], &[4, 5], false, false),
+        (&[4, 3], &[4, 5], true, false),
+        (&[3, 4], &[5, 4], false, true),
+        (&[4, 3], &[5, 4], true, true),
+        (&[2, 3, 4], &[4, 5], false, false),
+        (&[2, 3, 4], &[2, 4, 5], false, false),
+        (&[1, 3, 4], &[2, 4, 5], false, false),
+        (&[6, 1, 3, 4], &[2, 4, 5], false, false),
+        (&[4], &[4, 5], false, false),
+        (&[2, 3, 4], &[4], false, false),
+        (&[4], &[4], false, false),
+        (&[3, 300], &[300, 40], false, false),
+    ];
+    for (a, b, ta, tb) in shapes {
+        two(laws("matmul", move |x| ops::matmul(&x[0], &x[1], ta, tb)), a, b);
+    }
+    two(laws("dot", |x| ops::dot(&x[0], &x[1])), &[7], &[7]);
+    laws("linear", |x| ops::linear(&x[0], &x[1], Some(&x[2])))
+        .input(&[3, 4], -1.0, 1.0)
+        .input(&[5, 4], -1.0, 1.0)
+        .input(&[5], -1.0, 1.0)
+        .no_halves()
+        .check();
+}
+
+#[test]
+fn products_that_do_not_fit_are_errors() {
+    let t = |s: &[usize]| Tensor::ones(s, DType::F32).unwrap();
+    for (a, b) in [(&[2, 3][..], &[2, 3][..]), (&[2, 3, 4], &[3, 4, 5]), (&[], &[2]), (&[3], &[2])]
+    {
+        assert!(ops::matmul(&t(a), &t(b), false, false).is_err(), "{a:?} {b:?}");
+    }
+    let empty = ops::matmul(&t(&[2, 0]), &t(&[0, 3]), false, false).unwrap();
+    assert_eq!(empty.to_vec::<f32>().unwrap(), [0.0; 6]);
+    let i = |v: &[i32]| Tensor::from_slice(v, &[2, 2]).unwrap();
+    let y = ops::matmul(&i(&[1, 2, 3, 4]), &i(&[5, 6, 7, 8]), false, false).unwrap();
+    assert_eq!(y.to_vec::<i32>().unwrap(), [19, 22, 43, 50]);
+}
+
+/// The definition of convolution, in f64.
+fn reference(x: &Tensor, w: &Tensor, p: ConvParams) -> Vec<f64> {
+    let (xs, ws) = (x.shape().to_vec(), w.shape().to_vec());
+    let (xv, wv) = (x.to_f64_vec().unwrap(), w.to_f64_vec().unwrap());
+    let (n, c, h, wd) = (xs[0], xs[1], xs[2], xs[3]);
+    let d = ws.len();
+    let (cg, r, s) = (ws[d - 3], ws[d - 2], ws[d - 1]);
+    let k = wv.len() / (cg * r * s);
+    let oh = (h + 2 * p.padding.0 - p.dilation.0 * (r - 1) - 1) / p.stride.0 + 1;
+    let ow = (wd + 2 * p.padding.1 - p.dilation.1 * (s - 1) - 1) / p.stride.1 + 1;
+    let mut y = vec![];
+    for i in 0..n {
+        for f in 0..k {
+            for oy in 0..oh {
+                for ox in 0..ow {
+                    let mut sum = 0.0;
+                    for q in 0..cg {
+                        let ch = f / (k / p.groups) * cg + q;
+                        for u in 0..r {
+                            for v in 0..s {
+                                let a = (oy * p.stride.0 + u * p.dilation.0) as isize
+                                    - p.padding.0 as isize;
+                                let b = (ox * p.stride.1 + v * p.dilation.1) as isize
+                                    - p.padding.1 as isize;
+                                if a >= 0 && b >= 0 && (a as usize) < h && (b as usize) < wd {
+                                    sum += xv[((i * c + ch) * h + a as usize) * wd + b as usize]
+                                        * wv[((f * cg + q) * r + u) * s + v];
+                                }
+                            }
+                        }
+                    }
+                    y.push(sum);
+                }
+            }
+        }
+    }
+    y
+}
+
+fn params(
+    stride: (usize, usize),
+    padding: (usize, usize),
+    dilation: (usize, usize),
+    groups: usize,
+) -> ConvParams {
+    ConvParams { stride, padding, dilation, groups }
+}
+
+#[test]
+fn convolutions_obey_the_laws_and_agree_with_the_definition() {
+    let cases: [(&[usize], &[usize], ConvParams); 11] = [
+        (&[2, 3, 6, 7], &[4, 3, 3, 3], params((1, 1), (0, 0), (1, 1), 1)),
+        (&[2, 3, 6, 7], &[4, 3, 3, 2], params((1, 1), (1, 2), (1, 1), 1)),
+        (&[2, 3, 8, 7], &[4, 3, 3, 3], params((2, 3), (1, 1), (1, 1), 1)),
+        (&[1, 2, 9, 9], &[3, 2, 3, 3], params((1, 2), (2, 1), (2, 3), 1)),
+        (&[2, 4, 5, 5], &[2, 3, 2, 3, 3], params((1, 1), (1, 1), (1, 1), 2)),
+        (&[2, 4, 6, 6], &[4, 1, 1, 3, 3], params((1, 1), (1, 1), (1, 1), 4)),
+        (&[2, 4, 7, 6], &[4, 2, 1, 3, 3], params((2, 2), (1, 1), (1, 1), 4)),
+        (&[2, 3, 4, 4], &[5, 3, 1, 1], params((1, 1), (0, 0), (1, 1), 1)),
+        (&[2, 3, 5, 5], &[5, 3, 1, 1], params((2, 2), (0, 0), (1, 1), 1)),
+        (&[1, 2, 2, 2], &[3, 2, 3, 3], params((1, 1), (3, 3), (1, 1), 1)),
+        (&[20, 1, 4, 4], &[3, 1, 3, 3], params((1, 1), (1, 1), (1, 1), 1)),
+    ];
+    for (x, w, p) in cases {
+        two(laws("conv2d", move |t| ops::conv2d(&t[0], &t[1], None, p)), x, w);
+        let f = |s: &[usize]| {
+            let n: usize = s.iter().product();
+            let v: Vec<f64> = (0..n).map(|i| ((i * 37 % 23) as f64 - 11.0) / 7.0).collect();
+            Tensor::from_slice(&v, s).unwrap()
+        };
+        let (x, w) = (f(x), f(w));
+        let y = ops::conv2d(&x, &w, None, p).unwrap().to_f64_vec().unwrap();
+        for (a, b) in y.iter().zip(reference(&x, &w, p)) {
+            assert!((a - b).abs() < 1e-10, "{p:?}: {a} {b}");
+        }
+    }
+    // Large enough for blocks of the inner dimension and several tiles.
+    let p = params((1, 1), (1, 1), (1, 1), 1);
+    let f = |s: &[usize]| {
+        let n: usize = s.iter().product();
+        let v: Vec<f64> = (0..n).map(|i| ((i * 37 % 23) as f64 - 11.0) / 7.0).collect();
+        Tensor::from_slice(&v, s).unwrap()
+    };
+    let (x, w) = (f(&[2, 40, 13, 12]), f(&[36, 40, 3, 3]));
+    let y = ops::conv2d(&x, &w, None, p).unwrap().to_f64_vec().unwrap();
+    for (a, b) in y.iter().zip(reference(&x, &w, p)) {
+        assert!((a - b).abs() < 1e-9);
+    }
+    laws("conv1d", move |t| {
+        ops::conv1d(&t[0], &t[1], Some(&t[2]), params((1, 2), (0, 1), (1, 1), 1))
+    })
+    .input(&[2, 3, 9], -1.0, 1.0)
+    .input(&[4, 3, 3], -1.0, 1.0)
+    .input(&[4], -1.0, 1.0)
+    .no_halves()
+    .check();
+}
+
+#[test]
+fn transposed_convolutions_obey_the_laws() {
+    let cases: [(&[usize], &[usize], ConvParams, (usize, usize)); 4] = [
+        (&[2, 3, 4, 5], &[3, 2, 3, 3], params((1, 1), (0, 0), (1, 1), 1), (0, 0)),
+        (&[2, 3, 4, 5], &[3, 2, 3, 2], params((2, 3), (1, 0), (1, 1), 1), (1, 2)),
+        (&[2, 4, 3, 3], &[2, 2, 3, 3, 3], params((2, 2), (1, 1), (1, 1), 2), (0, 0)),
+        (&[1, 4, 3, 3], &[4, 1, 1, 3, 3], params((2, 2), (1, 1), (1, 1), 4), (1, 1)),
+    ];
+    for (x, w, p, o) in cases {
+        two(
+            laws("conv_transpose2d", move |t| ops::conv_transpose2d(&t[0], &t[1], None, p, o)),
+            x,
+            w,
+        );
+    }
+}
+
+#[test]
+fn convolutions_that_do_not_fit_are_errors() {
+    let t = |s: &[usize]| Tensor::ones(s, DType::F32).unwrap();
+    let p = ConvParams::default();
+    let bad = [
+        (t(&[1, 3, 4, 4]), t(&[2, 4, 3, 3]), p),
+        (t(&[1, 3, 4, 4]), t(&[2, 3, 5, 5]), p),
+        (t(&[3, 4, 4]), t(&[2, 3, 3, 3]), p),
+        (t(&[1, 3, 4, 4]), t(&[2, 3, 3, 3]), ConvParams { stride: (0, 1), ..p }),
+        (t(&[1, 3, 4, 4]), t(&[2, 3, 3, 3]), ConvParams { groups: 2, ..p }),
+        (t(&[1, 3, 4, 4]), t(&[2, 3, 3, 3]), ConvParams { padding: (usize::MAX, 0), ..p }),
+        (t(&[1, 3, 4, 4]), t(&[2, 3, 3, 3]), ConvParams { dilation: (usize::MAX, 1), ..p }),
+    ];
+    for (x, w, p) in &bad {
+        let e = ops::conv2d(x, w, None, *p).unwrap_err().to_string();
+        assert!(e.contains("conv2d"), "{e}");
+    }
+    assert!(ops::conv2d(&t(&[1, 3, 4, 4]), &t(&[2, 3, 3, 3]), Some(&t(&[3])), p).is_err());
+}
