@@ -7,7 +7,7 @@ use crate::raw::bits;
 use crate::shape::{MAX_DIMS, Shape, normalize_axis};
 use crate::{DType, Result, Tensor, apply1, bail, ensure};
 use smallvec::{SmallVec, smallvec};
-use tengen_kernels::index as kernels;
+use tengen_kernels::index::{self as kernels, Index};
 
 /// The positions in row-major order of the true elements of a bool tensor; i32.
 pub(super) fn positions(op: &str, mask: &Tensor) -> Result<Tensor> {
@@ -96,7 +96,7 @@ impl Op for OneHot {
 fn expect_in_range(op: &str, index: &Tensor, n: usize, what: &str) -> Result<()> {
     let bad = with_indices!(index, i => {
         let outside = |i: &&_| usize::try_from(**i).map_or(true, |i| i >= n);
-        i.iter().find(outside).map(|i| i64::from(*i))
+        i.iter().find(outside).map(|i| i.to_i64())
     });
     if let Some(i) = bad {
         bail!(Index, "{op}: index {i} is not in 0..{n}, {what}");

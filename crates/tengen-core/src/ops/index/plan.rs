@@ -7,7 +7,7 @@ use crate::elementwise::expand;
 use crate::shape::{MAX_DIMS, Shape, broadcast};
 use crate::{DType, Result, Tensor, bail, ensure};
 use smallvec::SmallVec;
-use tengen_kernels::index::check_indices;
+use tengen_kernels::index::{Index as _, check_indices};
 
 /// One item of an index, as NumPy has them.
 #[derive(Clone, Debug)]
@@ -203,7 +203,7 @@ impl Plan {
             let index = expand(&a.index, &self.picks).contiguous()?;
             with_indices!(index, i => {
                 for (s, i) in sum.iter_mut().zip(i) {
-                    let i = i64::from(*i);
+                    let i = i.to_i64();
                     *s = *s * n + if i < 0 { i + n } else { i };
                 }
             });

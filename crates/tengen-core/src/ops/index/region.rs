@@ -88,9 +88,9 @@ fn view(parts: &Parts, x: &Tensor, shape: Shape) -> Tensor {
         }
         axis += 1;
     }
-    // SAFETY: along each axis the view names elements that are within that axis of `x`. A view
-    // without elements may have another axis that is not: its offset is set back to that of `x`.
+    // A view without elements may begin at an element that `x`, without elements too, has not.
     let offset = if shape.numel() == 0 { x.offset() } else { offset as usize };
+    // SAFETY: along each axis the view names elements that are within that axis of `x`.
     unsafe { x.view(shape, strides, offset) }
 }
 

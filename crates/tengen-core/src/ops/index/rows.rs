@@ -11,7 +11,7 @@ use crate::shape::{MAX_DIMS, Shape, normalize_axis};
 use crate::{DType, Result, Tensor, apply1, bail, dispatch, ensure};
 use bytemuck::Pod;
 use smallvec::{SmallVec, smallvec};
-use tengen_kernels::index::{self as kernels, OutOfRange};
+use tengen_kernels::index::{self as kernels, Index, OutOfRange};
 use tengen_kernels::pool;
 
 /// A tensor as `[outer, n, inner]`.
@@ -278,10 +278,10 @@ fn winners(index: &Tensor, shape: &Shape, axis: usize) -> Result<Option<Tensor>>
     let out = wins.as_mut_slice::<u8>()?;
     let unique = with_indices!(index, i => {
         let at = |i: i64| if i < 0 { (i + n as i64) as usize } else { i as usize };
-        i.iter().enumerate().for_each(|(k, i)| last[at(i64::from(*i))] = k as i64);
+        i.iter().enumerate().for_each(|(k, i)| last[at(i.to_i64())] = k as i64);
         let mut unique = true;
         for (k, (i, w)) in i.iter().zip(out).enumerate() {
-            *w = u8::from(last[at(i64::from(*i))] == k as i64);
+            *w = u8::from(last[at(i.to_i64())] == k as i64);
             unique &= *w == 1;
         }
         unique
