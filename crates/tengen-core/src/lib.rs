@@ -10,6 +10,7 @@ mod device;
 mod dtype;
 mod elementwise;
 mod error;
+pub mod files;
 mod op;
 pub mod ops;
 mod shape;

@@ -10,5 +10,6 @@ pub mod map;
 mod multiversion;
 pub mod pool;
 pub mod pooling;
+pub mod random;
 pub mod reduce;
 pub mod sort;

@@ -175,6 +175,14 @@ fn exceeds_at<T: Float>(v: T, vi: i32, best: T, bi: i32) -> bool {
     exceeds(v, best) | (((v == best) | ((v != v) & (best != best))) & (vi < bi))
 }
 
+/// Folds `v` at `vi` into the maximum and its place.
+#[inline(always)]
+fn fold<T: Float>((best, place): (&mut T, &mut i32), v: T, vi: i32) {
+    let take = exceeds_at(v, vi, *best, *place);
+    *best = if take { v } else { *best };
+    *place = if take { vi } else { *place };
+}
+
 #[inline(always)]
 fn max_planes<T: Float>(p: &Pool2d, src: &[T], dst: &mut [T], index: &mut [i32]) {
     let ((h, w), (oh, ow)) = (p.input, p.output);
@@ -206,11 +214,6 @@ fn max_planes<T: Float>(p: &Pool2d, src: &[T], dst: &mut [T], index: &mut [i32])
                         *place = if take { at as i32 + i as i32 } else { *place };
                     }
                 }
-                let fold = |to: (&mut T, &mut i32), v: &T, vi: &i32| {
-                    let take = exceeds_at(*v, *vi, *to.0, *to.1);
-                    *to.0 = if take { *v } else { *to.0 };
-                    *to.1 = if take { *vi } else { *to.1 };
-                };
                 dst.fill(T::NEG_INFINITY);
                 index.fill(i32::MAX);
                 for k in 0..p.kernel.1 {
@@ -218,7 +221,7 @@ fn max_planes<T: Float>(p: &Pool2d, src: &[T], dst: &mut [T], index: &mut [i32])
                     match p.stride.1 {
                         1 => to
                             .zip(values[k..].iter().zip(&places[k..]))
-                            .for_each(|(to, (v, vi))| fold(to, v, vi)),
+                            .for_each(|(to, (v, vi))| fold(to, *v, *vi)),
                         2 => to
                             .zip(
                                 values[k..]
@@ -227,10 +230,10 @@ fn max_planes<T: Float>(p: &Pool2d, src: &[T], dst: &mut [T], index: &mut [i32])
                                     .iter()
                                     .zip(places[k..].as_chunks::<2>().0),
                             )
-                            .for_each(|(to, (v, vi))| fold(to, &v[0], &vi[0])),
+                            .for_each(|(to, (v, vi))| fold(to, v[0], vi[0])),
                         s => to
                             .zip(values[k..].iter().zip(&places[k..]).step_by(s))
-                            .for_each(|(to, (v, vi))| fold(to, v, vi)),
+                            .for_each(|(to, (v, vi))| fold(to, *v, *vi)),
                     }
                 }
             }
