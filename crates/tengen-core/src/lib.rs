@@ -13,6 +13,7 @@ mod error;
 pub mod files;
 mod op;
 pub mod ops;
+pub mod optimizer;
 mod shape;
 mod storage;
 mod tensor;
