@@ -13,6 +13,7 @@ mod error;
 pub mod files;
 mod op;
 pub mod ops;
+pub mod optimizer;
 pub mod random;
 mod raw;
 mod shape;
