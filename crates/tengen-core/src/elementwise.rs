@@ -679,7 +679,8 @@ fn contiguous_steps<const N: usize>(plan: &Plan<N>, k: usize) -> [usize; MAX_DIM
     steps
 }
 
-/// Copies the elements of `src` to `dst`, a new contiguous tensor of the same shape and dtype.
+/// Copies the elements of `src` to `dst`, of the same shape and dtype: a new tensor or a view of
+/// one, without repeated elements.
 pub(crate) fn copy_into(src: &Tensor, dst: &Tensor) {
     fn run<U: Copy>(plan: &CopyPlan, src: *const u8, dst: *mut u8) {
         let (p, q) = (Shared(src.cast_mut().cast::<U>()), Shared(dst.cast::<U>()));

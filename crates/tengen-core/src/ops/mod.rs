@@ -9,10 +9,14 @@ mod arithmetic;
 pub(crate) mod cast;
 mod compare;
 mod conv;
+mod create;
+mod index;
+mod join;
 mod math;
 mod matmul;
 mod prelu;
 mod reduce;
+mod sort;
 pub(crate) mod symbolic;
 mod view;
 
@@ -21,10 +25,14 @@ pub use arithmetic::*;
 pub use cast::cast;
 pub use compare::*;
 pub use conv::*;
+pub use create::*;
+pub use index::*;
+pub use join::*;
 pub use math::*;
 pub use matmul::*;
 pub use prelu::prelu;
 pub use reduce::*;
+pub use sort::*;
 pub use view::*;
 
 /// Declares an elementwise operator: its function, and its formula and derivative side by side.

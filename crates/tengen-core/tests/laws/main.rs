@@ -1,8 +1,12 @@
 //! The laws that every operator obeys, and the operators held to them.
 
+mod create;
 mod elementwise;
 mod harness;
+mod index;
+mod join;
 mod product;
 mod reduce;
 mod registry;
+mod sort;
 mod view;
