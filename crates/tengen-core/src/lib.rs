@@ -15,6 +15,7 @@ mod op;
 pub mod ops;
 pub mod random;
 mod raw;
+pub mod optimizer;
 mod shape;
 mod storage;
 mod tensor;

@@ -5,6 +5,7 @@ mod autodiff;
 mod convert;
 mod error;
 mod functional;
+mod optimizer;
 mod tensor;
 
 use pyo3::prelude::*;
@@ -19,6 +20,7 @@ fn _tengen(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(autodiff::_tensor_id, m)?)?;
     m.add_function(wrap_pyfunction!(autodiff::_apply_function, m)?)?;
     m.add_function(wrap_pyfunction!(autodiff::_without_recording, m)?)?;
+    optimizer::register(m)?;
     functional::register(m)
 }
 
