@@ -4,7 +4,14 @@
 //! of some planes. Every window is first reduced over its rows, into a buffer, and then along the
 //! buffer: most of the work is on contiguous runs, and padding is only ever seen by the buffer.
 
-use crate::multiversion::with_avx2;
+mod average;
+mod max;
+#[cfg(test)]
+mod tests;
+
+pub use average::{CountMode, avg_pool2d, avg_pool2d_backward};
+pub use max::{max_pool2d, max_pool2d_backward, max_pool2d_backward_ties};
+
 use std::ops::{Add, Div};
 
 /// A floating-point type that can be pooled.
@@ -143,22 +150,13 @@ struct Block {
     len: usize,
 }
 
-/// Max pooling. Writes the maxima, and if wanted their positions `y * width + x` in the plane: the
-/// first one if several are equal. A window with a NaN gives the first NaN.
+/// Max pooling. A window with a NaN gives NaN.
 ///
 /// # Panics
-/// If the lengths are not those of equally many planes, or a plane with more than i32::MAX elements
-/// should have positions.
-pub fn max_pool2d<T: Float>(p: &Pool2d, src: &[T], dst: &mut [T], index: Option<&mut [i32]>) {
+/// If the lengths are not those of equally many planes.
+pub fn max_pool2d<T: Float>(p: &Pool2d, src: &[T], dst: &mut [T]) {
     p.planes(src.len(), dst.len());
-    match index {
-        Some(index) => {
-            assert!(i32::try_from(p.input.0 * p.input.1).is_ok(), "max_pool2d: plane too large");
-            assert_eq!(index.len(), dst.len(), "max_pool2d: index length");
-            with_avx2!(T: Float, max_planes(p: &Pool2d, src: &[T], dst: &mut [T], index: &mut [i32]))
-        }
-        None => with_avx2!(T: Float, max_planes_values(p: &Pool2d, src: &[T], dst: &mut [T])),
-    }
+    with_avx2!(T: Float, max_planes(p: &Pool2d, src: &[T], dst: &mut [T]))
 }
 
 /// Whether `v` replaces the maximum `best` of earlier elements.
@@ -168,103 +166,8 @@ fn exceeds<T: Float>(v: T, best: T) -> bool {
     (v > best) | ((v != v) & (best == best))
 }
 
-/// Whether `v` at `vi` replaces the maximum `best` at `bi`, if the earlier of equal ones is wanted.
 #[inline(always)]
-#[expect(clippy::eq_op, reason = "only NaN differs from itself")]
-fn exceeds_at<T: Float>(v: T, vi: i32, best: T, bi: i32) -> bool {
-    exceeds(v, best) | (((v == best) | ((v != v) & (best != best))) & (vi < bi))
-}
-
-/// Folds `v` at `vi` into the maximum and its place.
-#[inline(always)]
-fn fold<T: Float>((best, place): (&mut T, &mut i32), v: T, vi: i32) {
-    let take = exceeds_at(v, vi, *best, *place);
-    *best = if take { v } else { *best };
-    *place = if take { vi } else { *place };
-}
-
-#[inline(always)]
-fn max_planes<T: Float>(p: &Pool2d, src: &[T], dst: &mut [T], index: &mut [i32]) {
-    let ((h, w), (oh, ow)) = (p.input, p.output);
-    let mut values = [T::NEG_INFINITY; BUFFER_LEN];
-    let mut places = [i32::MAX; BUFFER_LEN];
-    for (plane, src) in src.chunks_exact(h * w).enumerate() {
-        for oy in 0..oh {
-            let line = (plane * oh + oy) * ow;
-            for b in p.blocks() {
-                let out = line + b.from..line + b.from + b.width;
-                let (dst, index) = (&mut dst[out.clone()], &mut index[out]);
-                if b.span > BUFFER {
-                    max_direct(p, src, p.rows(oy), b, dst, index);
-                    continue;
-                }
-                values[..b.span].fill(T::NEG_INFINITY);
-                places[..b.span].fill(i32::MAX);
-                let inside = b.left..b.left + b.len;
-                for y in p.rows(oy) {
-                    let at = y * w + b.x;
-                    let columns =
-                        values[inside.clone()].iter_mut().zip(&mut places[inside.clone()]);
-                    for (i, (&v, (best, place))) in
-                        src[at..at + b.len].iter().zip(columns).enumerate()
-                    {
-                        // The comparison also takes a window's first −∞.
-                        let take = exceeds(v, *best) | (*place == i32::MAX);
-                        *best = if take { v } else { *best };
-                        *place = if take { at as i32 + i as i32 } else { *place };
-                    }
-                }
-                dst.fill(T::NEG_INFINITY);
-                index.fill(i32::MAX);
-                for k in 0..p.kernel.1 {
-                    let to = dst.iter_mut().zip(&mut *index);
-                    match p.stride.1 {
-                        1 => to
-                            .zip(values[k..].iter().zip(&places[k..]))
-                            .for_each(|(to, (v, vi))| fold(to, *v, *vi)),
-                        2 => to
-                            .zip(
-                                values[k..]
-                                    .as_chunks::<2>()
-                                    .0
-                                    .iter()
-                                    .zip(places[k..].as_chunks::<2>().0),
-                            )
-                            .for_each(|(to, (v, vi))| fold(to, v[0], vi[0])),
-                        s => to
-                            .zip(values[k..].iter().zip(&places[k..]).step_by(s))
-                            .for_each(|(to, (v, vi))| fold(to, *v, *vi)),
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// One output whose window is wider than the buffer.
-fn max_direct<T: Float>(
-    p: &Pool2d,
-    src: &[T],
-    rows: std::ops::Range<usize>,
-    b: Block,
-    dst: &mut [T],
-    index: &mut [i32],
-) {
-    let (mut best, mut place) = (T::NEG_INFINITY, i32::MAX);
-    for y in rows {
-        let at = y * p.input.1 + b.x;
-        for (i, &v) in src[at..at + b.len].iter().enumerate() {
-            if exceeds(v, best) | (place == i32::MAX) {
-                (best, place) = (v, (at + i) as i32);
-            }
-        }
-    }
-    dst.fill(best);
-    index.fill(place);
-}
-
-#[inline(always)]
-fn max_planes_values<T: Float>(p: &Pool2d, src: &[T], dst: &mut [T]) {
+fn max_planes<T: Float>(p: &Pool2d, src: &[T], dst: &mut [T]) {
     let max = |best: T, v: T| if exceeds(v, best) { v } else { best };
     reduce_planes(p, src, dst, T::NEG_INFINITY, max, |_, _, _| {});
 }
@@ -360,21 +263,117 @@ fn reduce_planes<T: Float>(
     }
 }
 
-/// The gradient of max pooling: each `dy` is added to `dx` at the position that the forward pass
-/// wrote. `dx` is overwritten.
+/// The gradient of max pooling: each `dy` is added to `dx` at every element of its window that
+/// equals the maximum `y`. `dx` is overwritten.
 ///
 /// # Panics
-/// If the lengths are not those of equally many planes, or a position is outside the plane.
-pub fn max_pool2d_backward<T: Float>(p: &Pool2d, dy: &[T], index: &[i32], dx: &mut [T]) {
+/// If the lengths are not those of equally many planes.
+pub fn max_pool2d_backward<T: Float>(p: &Pool2d, src: &[T], y: &[T], dy: &[T], dx: &mut [T]) {
+    p.planes(src.len(), y.len());
     p.planes(dx.len(), dy.len());
-    assert_eq!(index.len(), dy.len(), "max_pool2d_backward: index length");
-    let (n, on) = (p.input.0 * p.input.1, p.output.0 * p.output.1);
-    let outputs = dy.chunks_exact(on).zip(index.chunks_exact(on));
-    for (dx, (dy, index)) in dx.chunks_exact_mut(n).zip(outputs) {
-        dx.fill(T::ZERO);
-        for (&g, &i) in dy.iter().zip(index) {
-            let to = &mut dx[i as usize];
-            *to = *to + g;
+    assert_eq!(src.len(), dx.len(), "max_pool2d_backward: lengths");
+    dx.fill(T::ZERO);
+    with_avx2!(T: Float, spread(p: &Pool2d, src: &[T], y: &[T], dy: &[T], dx: &mut [T]))
+}
+
+#[inline(always)]
+fn spread<T: Float>(p: &Pool2d, src: &[T], y: &[T], dy: &[T], dx: &mut [T]) {
+    let share = |s: T, y: T, g: T| if s == y { g } else { T::ZERO };
+    runs(p, src.len(), |r| {
+        let (xs, src) = (&mut dx[r.elements()], &src[r.elements()]);
+        let (ys, gs) = (&y[r.outputs()], &dy[r.outputs()]);
+        match r.step {
+            0 => xs.iter_mut().zip(src).for_each(|(d, s)| *d = *d + share(*s, ys[0], gs[0])),
+            1 => (xs.iter_mut().zip(src).zip(ys.iter().zip(gs)))
+                .for_each(|((d, s), (y, g))| *d = *d + share(*s, *y, *g)),
+            k => (xs.iter_mut().step_by(k).zip(src.iter().step_by(k)).zip(ys.iter().zip(gs)))
+                .for_each(|((d, s), (y, g))| *d = *d + share(*s, *y, *g)),
+        }
+    });
+}
+
+/// The gradient of [`max_pool2d_backward`] to its `dy`: the sum of `v` over the elements of each
+/// window that equal its maximum `y`. `dst` is overwritten.
+///
+/// # Panics
+/// If the lengths are not those of equally many planes.
+pub fn max_pool2d_gather<T: Float>(p: &Pool2d, src: &[T], y: &[T], v: &[T], dst: &mut [T]) {
+    p.planes(src.len(), y.len());
+    p.planes(v.len(), dst.len());
+    assert_eq!(src.len(), v.len(), "max_pool2d_gather: lengths");
+    dst.fill(T::ZERO);
+    with_avx2!(T: Float, gather(p: &Pool2d, src: &[T], y: &[T], v: &[T], dst: &mut [T]))
+}
+
+#[inline(always)]
+fn gather<T: Float>(p: &Pool2d, src: &[T], y: &[T], v: &[T], dst: &mut [T]) {
+    let share = |s: T, y: T, v: T| if s == y { v } else { T::ZERO };
+    runs(p, src.len(), |r| {
+        let elements = src[r.elements()].iter().zip(&v[r.elements()]);
+        if r.step == 0 {
+            let (d, y) = (&mut dst[r.output], y[r.output]);
+            elements.for_each(|(s, v)| *d = *d + share(*s, y, *v));
+        } else {
+            let outputs = dst[r.outputs()].iter_mut().zip(&y[r.outputs()]);
+            (elements.step_by(r.step).zip(outputs))
+                .for_each(|((s, v), (d, y))| *d = *d + share(*s, *y, *v));
+        }
+    });
+}
+
+/// Neighbouring outputs of one row, each with one element of its window; or, if `step` is 0, one
+/// output with neighbouring elements of a row of its window.
+struct Run {
+    /// The first element's position.
+    at: usize,
+    /// From one output's element to the next one's.
+    step: usize,
+    /// The first output.
+    output: usize,
+    /// How many pairs; at least one.
+    n: usize,
+}
+
+impl Run {
+    #[inline(always)]
+    fn elements(&self) -> std::ops::Range<usize> {
+        self.at..self.at + (self.n - 1) * self.step.max(1) + 1
+    }
+    #[inline(always)]
+    fn outputs(&self) -> std::ops::Range<usize> {
+        self.output..self.output + if self.step == 0 { 1 } else { self.n }
+    }
+}
+
+/// Calls `f` for all pairs of an output and an element of its window, in runs, for planes with
+/// `len` elements in all.
+#[inline(always)]
+fn runs(p: &Pool2d, len: usize, mut f: impl FnMut(Run)) {
+    let ((h, w), (oh, ow)) = (p.input, p.output);
+    let (kernel, stride, padding) = (p.kernel.1, p.stride.1, p.padding.1);
+    for plane in 0..len / (h * w) {
+        for oy in 0..oh {
+            let out = (plane * oh + oy) * ow;
+            for y in p.rows(oy) {
+                let row = (plane * h + y) * w;
+                // The longer of the two is the run.
+                if ow < kernel {
+                    for ox in 0..ow {
+                        let end = ox * stride + kernel - padding;
+                        let x = end.saturating_sub(kernel);
+                        f(Run { at: row + x, step: 0, output: out + ox, n: end.min(w) - x });
+                    }
+                    continue;
+                }
+                for k in 0..kernel {
+                    let from = padding.saturating_sub(k).div_ceil(stride);
+                    let to = (w + padding).saturating_sub(k).div_ceil(stride).min(ow);
+                    if from < to {
+                        let at = row + from * stride + k - padding;
+                        f(Run { at, step: stride, output: out + from, n: to - from });
+                    }
+                }
+            }
         }
     }
 }
@@ -488,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn max_pooling_follows_its_formula_and_sends_the_gradient_to_the_first_maximum() {
+    fn max_pooling_follows_its_formula_and_sends_the_gradient_to_every_maximum() {
         for p in geometries() {
             let (n, on) = (p.input.0 * p.input.1, p.output.0 * p.output.1);
             for seed in 0..3 {
@@ -498,31 +497,30 @@ mod tests {
                     2 => src.fill(f64::NEG_INFINITY),
                     _ => {}
                 }
-                let (mut dst, mut index) = (vec![9.0; 2 * on], vec![-9; 2 * on]);
-                max_pool2d(&p, &src, &mut dst, Some(&mut index));
-                let mut values = vec![9.0; 2 * on];
-                max_pool2d(&p, &src, &mut values, None);
-                let dy = noise(2 * on, 77);
+                let mut y = vec![9.0; 2 * on];
+                max_pool2d(&p, &src, &mut y);
+                let (dy, v) = (noise(2 * on, 77), noise(2 * n, 78));
                 let (mut dx, mut expected_dx) = (vec![9.0; 2 * n], vec![0.0; 2 * n]);
-                max_pool2d_backward(&p, &dy, &index, &mut dx);
+                max_pool2d_backward(&p, &src, &y, &dy, &mut dx);
+                let (mut sums, mut expected_sums) = (vec![9.0; 2 * on], vec![0.0; 2 * on]);
+                max_pool2d_gather(&p, &src, &y, &v, &mut sums);
                 for plane in 0..2 {
-                    let src = &src[plane * n..];
                     windows(&p, |o, window| {
-                        let mut best = window[0];
-                        for &i in &window {
-                            let nan = src[i].is_nan() && !src[best].is_nan();
-                            if src[i] > src[best] || nan {
-                                best = i;
+                        let o = plane * on + o;
+                        let values = window.iter().map(|i| src[plane * n + i]);
+                        let nan = values.clone().any(f64::is_nan);
+                        let max = values.fold(f64::NEG_INFINITY, f64::max);
+                        assert!(if nan { y[o].is_nan() } else { y[o] == max }, "{p:?}");
+                        for i in window.iter().map(|i| plane * n + i) {
+                            if src[i] == y[o] {
+                                expected_dx[i] += dy[o];
+                                expected_sums[o] += v[i];
                             }
                         }
-                        let o = plane * on + o;
-                        assert_eq!(dst[o].to_bits(), src[best].to_bits(), "{p:?}");
-                        assert_eq!(values[o].to_bits(), src[best].to_bits(), "{p:?}");
-                        assert_eq!(index[o], best as i32, "{p:?}");
-                        expected_dx[plane * n + best] += dy[o];
                     });
                 }
                 assert_eq!(dx, expected_dx, "{p:?}");
+                assert_eq!(sums, expected_sums, "{p:?}");
             }
         }
     }
@@ -563,10 +561,8 @@ mod tests {
         let narrow: Vec<f32> = src.iter().map(|&v| v as f32).collect();
         let on = p.output().0 * p.output().1;
         let (mut a, mut b) = (vec![0.0; on], vec![0.0f32; on]);
-        let (mut ai, mut bi) = (vec![0; on], vec![0; on]);
-        max_pool2d(&p, &src, &mut a, Some(&mut ai));
-        max_pool2d(&p, &narrow, &mut b, Some(&mut bi));
-        assert_eq!(ai, bi);
+        max_pool2d(&p, &src, &mut a);
+        max_pool2d(&p, &narrow, &mut b);
         assert!(a.iter().zip(&b).all(|(&a, &b)| a == b as f64));
     }
 

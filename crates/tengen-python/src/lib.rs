@@ -6,6 +6,7 @@ mod convert;
 mod error;
 mod functional;
 mod indexing;
+mod optimizer;
 mod tensor;
 
 use pyo3::prelude::*;
@@ -21,6 +22,7 @@ fn _tengen(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(autodiff::_tensor_id, m)?)?;
     m.add_function(wrap_pyfunction!(autodiff::_apply_function, m)?)?;
     m.add_function(wrap_pyfunction!(autodiff::_without_recording, m)?)?;
+    optimizer::register(m)?;
     functional::register(m)
 }
 
