@@ -23,6 +23,8 @@ fn _tengen(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(autodiff::_apply_function, m)?)?;
     m.add_function(wrap_pyfunction!(autodiff::_without_recording, m)?)?;
     optimizer::register(m)?;
+    product::register(m)?;
+    random::register(m)?;
     functional::register(m)
 }
 
