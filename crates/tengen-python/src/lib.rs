@@ -7,6 +7,8 @@ mod error;
 mod functional;
 mod indexing;
 mod optimizer;
+mod product;
+mod random;
 mod tensor;
 
 use pyo3::prelude::*;
