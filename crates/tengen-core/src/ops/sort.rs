@@ -1,7 +1,7 @@
 //! Sorting, the greatest and least elements, running sums.
 
 use super::index::{scatter_add, zeros_of};
-use super::{cast, expand_dims, flip, swapaxes};
+use super::{cast, expand_dims, swapaxes};
 use crate::autograd::Gradient;
 use crate::elementwise::Shared;
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
@@ -95,18 +95,12 @@ impl Op for TopK {
 
     fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
         let n = x[0].shape().last().copied().unwrap_or(0);
-        // The kernel keeps equal elements in the order of their positions; in falling order the
-        // later ones come first, so that order is taken from the reversed row.
-        let t = if self.descending { flip(&x[0].detach(), Some(&[-1]))? } else { x[0].detach() };
-        let t = t.contiguous()?;
+        let t = x[0].contiguous()?;
         let mut values = Tensor::empty(out[0].shape, out[0].dtype)?;
         let mut indices = Tensor::empty(out[1].shape, DType::I32)?;
         dispatch!(t.dtype(), [U8, I8, I16, I32, I64, F16, BF16, F32, F64], T => {
             self.eval_as::<T>(&t, n, &mut values, &mut indices)
         }, else Ok(()))?;
-        if self.descending {
-            indices.as_mut_slice::<i32>()?.iter_mut().for_each(|i| *i = n as i32 - 1 - *i);
-        }
         Ok(smallvec![values, indices])
     }
 
