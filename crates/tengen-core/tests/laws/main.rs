@@ -2,6 +2,7 @@
 
 mod elementwise;
 mod harness;
+mod norm;
 mod pool;
 mod product;
 mod reduce;
