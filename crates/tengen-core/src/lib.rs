@@ -14,6 +14,8 @@ pub mod files;
 mod op;
 pub mod ops;
 pub mod optimizer;
+pub mod random;
+mod raw;
 mod shape;
 mod storage;
 mod tensor;

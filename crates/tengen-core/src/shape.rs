@@ -70,13 +70,12 @@ impl Shape {
 }
 
 /// The product of the extents, if a tensor of that many eight-byte elements can be addressed. The
-/// one place where element counts of unchecked shapes are computed.
+/// one place where element counts of unchecked shapes are computed. Extents of 0 count as 1 for
+/// that, so that the product of any of a shape's extents can be taken without a check.
 pub(crate) fn element_count(dims: &[usize]) -> Option<usize> {
-    if dims.contains(&0) {
-        return Some(0);
-    }
-    let n = dims.iter().try_fold(1usize, |n, d| n.checked_mul(*d))?;
-    (n <= isize::MAX as usize / 8).then_some(n)
+    let n = dims.iter().try_fold(1usize, |n, d| n.checked_mul((*d).max(1)))?;
+    let n = (n <= isize::MAX as usize / 8).then_some(n)?;
+    Some(if dims.contains(&0) { 0 } else { n })
 }
 
 /// The shape of an elementwise result of operands of shapes `a` and `b`, by NumPy's rule: aligned

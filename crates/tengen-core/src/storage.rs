@@ -104,10 +104,10 @@ impl Storage {
     /// # Errors
     /// Memory: the system has no such block.
     pub(crate) fn new(bytes: usize) -> Result<Storage> {
-        if bytes > isize::MAX as usize / 2 {
+        let class = class_of(bytes);
+        if class >= CLASSES {
             bail!(Memory, "out of memory: {bytes} bytes cannot be had");
         }
-        let class = class_of(bytes);
         let size = class_bytes(class);
         let cached = FREE[class].lock().unwrap_or_else(|e| e.into_inner()).pop();
         let ptr = match cached {
@@ -211,7 +211,9 @@ mod tests {
 
     #[test]
     fn a_block_that_cannot_be_had_is_an_error() {
+        assert!(Storage::new(usize::MAX).is_err());
         assert!(Storage::new(isize::MAX as usize).is_err());
+        assert!(Storage::new(1 << 58).is_err());
         assert!(Storage::new(1 << 46).is_err());
     }
 }

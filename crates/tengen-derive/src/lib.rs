@@ -56,12 +56,32 @@ fn options(attributes: &[Attribute], on_field: bool) -> syn::Result<Options> {
 /// its spelling tells.
 fn may_anchor(ty: &Type) -> bool {
     const NEVER: [&str; 20] = [
-        "Vec", "Option", "BTreeMap", "PhantomData", "String", "bool", "char", "u8", "u16", "u32",
-        "u64", "usize", "i8", "i16", "i32", "i64", "isize", "f32", "f64", "Shape",
+        "Vec",
+        "Option",
+        "BTreeMap",
+        "PhantomData",
+        "String",
+        "bool",
+        "char",
+        "u8",
+        "u16",
+        "u32",
+        "u64",
+        "usize",
+        "i8",
+        "i16",
+        "i32",
+        "i64",
+        "isize",
+        "f32",
+        "f64",
+        "Shape",
     ];
     match ty {
         Type::Path(p) => p.path.segments.last().is_some_and(|s| {
-            !NEVER.contains(&s.ident.to_string().as_str()) && s.ident != "DType" && s.ident != "ConvParams"
+            !NEVER.contains(&s.ident.to_string().as_str())
+                && s.ident != "DType"
+                && s.ident != "ConvParams"
         }),
         _ => false,
     }

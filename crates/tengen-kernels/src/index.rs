@@ -4,6 +4,9 @@
 //! end. They are all checked before anything is written, so an error leaves the output untouched.
 //! To share work between threads, call these with the sub-slices of some outer rows.
 
+#[cfg(test)]
+mod tests;
+
 use half::{bf16, f16};
 
 /// An integer type that indices come in.
@@ -303,136 +306,5 @@ pub fn cumsum<T: Number>(src: &[T], axis: usize, inner: usize, reverse: bool, ds
                 }
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn numbers(n: usize, seed: u64, below: i64) -> Vec<i64> {
-        let mut s = seed;
-        (0..n)
-            .map(|_| {
-                s = s.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                (s >> 33) as i64 % below
-            })
-            .collect()
-    }
-
-    #[test]
-    fn take_put_and_add_rows_follow_their_formulas() {
-        for (rows, inner, picks) in [(5, 3, 7), (4, 1, 9), (1, 0, 2), (6, 40, 0), (3, 2, 1)] {
-            let src: Vec<i64> = (0..(rows * inner) as i64).collect();
-            let indices: Vec<i32> = numbers(picks, 3, 2 * rows as i64)
-                .iter()
-                .map(|&i| (i - rows as i64) as i32)
-                .collect();
-            let row = |i: i32| if i < 0 { i + rows as i32 } else { i } as usize;
-            let mut out = vec![-1; picks * inner];
-            take_rows(&src, rows, inner, &indices, &mut out).unwrap();
-            for (k, &i) in indices.iter().enumerate() {
-                assert_eq!(out[k * inner..][..inner], src[row(i) * inner..][..inner]);
-            }
-            let values = numbers(picks * inner, 5, 100);
-            let (mut put, mut sum) = (src.clone(), src.clone());
-            let (mut put_naive, mut sum_naive) = (src.clone(), src.clone());
-            for (k, &i) in indices.iter().enumerate() {
-                for j in 0..inner {
-                    put_naive[row(i) * inner + j] = values[k * inner + j];
-                    sum_naive[row(i) * inner + j] += values[k * inner + j];
-                }
-            }
-            put_rows(&mut put, rows, inner, &indices, &values).unwrap();
-            assert_eq!(put, put_naive);
-            for first in (0..rows).step_by(2) {
-                let part = &mut sum[first * inner..(first + 2).min(rows) * inner];
-                add_rows(part, first, rows, inner, &indices, &values).unwrap();
-            }
-            assert_eq!(sum, sum_naive);
-        }
-    }
-
-    #[test]
-    fn gather_scatter_and_scatter_add_follow_their_formulas() {
-        for (outer, axis, inner, picks) in [(2, 3, 4, 5), (1, 6, 1, 6), (3, 1, 2, 4), (0, 2, 2, 2)]
-        {
-            let src: Vec<f32> = (0..outer * axis * inner).map(|i| i as f32).collect();
-            let n = outer * picks * inner;
-            let indices = numbers(n, 11, axis as i64);
-            let values: Vec<f32> = numbers(n, 2, 50).iter().map(|&v| v as f32).collect();
-            let (mut out, mut put, mut sum) = (vec![0.0; n], src.clone(), src.clone());
-            gather(&src, axis, inner, &indices, picks, &mut out).unwrap();
-            scatter(&mut put, axis, inner, &indices, picks, &values).unwrap();
-            scatter_add(&mut sum, axis, inner, &indices, picks, &values).unwrap();
-            let (mut put_naive, mut sum_naive) = (src.clone(), src.clone());
-            for o in 0..outer {
-                for k in 0..picks {
-                    for i in 0..inner {
-                        let at = (o * picks + k) * inner + i;
-                        let to = (o * axis + indices[at] as usize) * inner + i;
-                        assert_eq!(out[at], src[to]);
-                        put_naive[to] = values[at];
-                        sum_naive[to] += values[at];
-                    }
-                }
-            }
-            assert_eq!(put, put_naive);
-            assert_eq!(sum, sum_naive);
-        }
-    }
-
-    #[test]
-    fn the_first_index_out_of_range_is_reported_and_nothing_is_written() {
-        let mut out = [9; 3];
-        let error = take_rows(&[1, 2], 2, 1, &[0, 2, -3], &mut out).unwrap_err();
-        assert_eq!(error, OutOfRange { position: 1, index: 2 });
-        assert_eq!(out, [9; 3]);
-        let error = gather(&[1, 2], 2, 1, &[-3i64], 1, &mut out[..1]).unwrap_err();
-        assert_eq!(error, OutOfRange { position: 0, index: -3 });
-        assert!(take_rows(&[] as &[u8], 0, 4, &[0u8], &mut [0; 4]).is_err());
-        assert!(check_indices(&[u8::MAX], 255).is_err());
-        assert!(check_indices(&[i64::MIN], 3).is_err());
-    }
-
-    #[test]
-    fn nonzero_lists_positions() {
-        let mask: Vec<u8> = numbers(1000, 1, 3).iter().map(|&v| v as u8).collect();
-        let expected: Vec<i32> =
-            (0..1000).filter(|&i| mask[i as usize] != 0).map(|i| i + 40).collect();
-        assert_eq!(count_nonzero(&mask), expected.len());
-        let mut out = vec![0; expected.len()];
-        assert_eq!(nonzero(&mask, 40, &mut out), expected.len());
-        assert_eq!(out, expected);
-        assert_eq!(count_nonzero(&[1; 700]), 700);
-        assert_eq!(nonzero(&[], 0, &mut []), 0);
-    }
-
-    #[test]
-    fn cumsum_runs_forward_and_backward() {
-        for (outer, axis, inner) in [(2, 5, 3), (1, 100, 1), (3, 2, 70), (2, 0, 4), (0, 3, 3)] {
-            let n = outer * axis * inner;
-            let src: Vec<i32> = numbers(n, 4, 100).iter().map(|&v| v as i32).collect();
-            for reverse in [false, true] {
-                let mut out = vec![0; n];
-                cumsum(&src, axis, inner, reverse, &mut out);
-                for o in 0..outer {
-                    for k in 0..axis {
-                        for i in 0..inner {
-                            let range = if reverse { k..axis } else { 0..k + 1 };
-                            let sum: i32 = range.map(|k| src[(o * axis + k) * inner + i]).sum();
-                            assert_eq!(out[(o * axis + k) * inner + i], sum);
-                        }
-                    }
-                }
-            }
-        }
-        let mut out = [0i8; 3];
-        cumsum(&[100i8, 100, 1], 3, 1, false, &mut out);
-        assert_eq!(out, [100, -56, -55]);
-        let ones = vec![f16::ONE; 3000];
-        let mut out = ones.clone();
-        cumsum(&ones, 3000, 1, false, &mut out);
-        assert_eq!(out[2999].to_f32(), 3000.0);
     }
 }

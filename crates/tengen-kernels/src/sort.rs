@@ -1,8 +1,8 @@
 //! Sorting and selecting along rows.
 //!
-//! Sorts are stable: equal elements stay in the order of their positions, in rising and in falling
-//! order alike. NaN counts as greater than every number, so it comes last in rising and first in
-//! falling order; −0 equals +0.
+//! Rising order is stable: equal elements stay in the order of their positions. Falling order is
+//! the exact reverse, so there the later of equal elements comes first. NaN counts as greater than
+//! every number: last in rising, first in falling order. −0 equals +0.
 //!
 //! A row is packed into integers that order like its elements, with the position in the low bits;
 //! these are sorted by radix, or by comparison where rows are short or elements have 64 bits.
@@ -58,7 +58,7 @@ pub const fn scratch_len(n: usize) -> usize {
 pub enum Order {
     /// From the smallest to the greatest.
     Ascending,
-    /// From the greatest to the smallest.
+    /// From the greatest to the smallest; the reverse of ascending.
     Descending,
 }
 
@@ -139,22 +139,28 @@ fn pick<T: SortKey>(
     for row in 0..rows {
         let src = &src[row * n..(row + 1) * n];
         let out = &mut indices[row * width..(row + 1) * width];
+        // Complements of keys and positions put everything in reverse.
+        let flip = if order == Order::Descending { u64::MAX } else { 0 };
         if T::WIDE {
-            let flip = if order == Order::Descending { u64::MAX } else { 0 };
             let packed = &mut scratch.as_chunks_mut::<2>().0[..n];
             for (i, (p, x)) in packed.iter_mut().zip(src).enumerate() {
-                *p = [x.key() ^ flip, i as u64];
+                *p = [x.key() ^ flip, i as u64 ^ flip];
             }
             let found = select(packed, k, what, |p| p.sort_unstable());
-            out.iter_mut().zip(found).for_each(|(o, p)| *o = p[1] as i32);
+            out.iter_mut().zip(found).for_each(|(o, p)| *o = (p[1] ^ flip) as i32);
         } else {
-            let flip = if order == Order::Descending { u64::from(u32::MAX) } else { 0 };
             let (packed, spare) = scratch.split_at_mut(n);
-            for (i, (p, x)) in packed.iter_mut().zip(src).enumerate() {
-                *p = (x.key() ^ flip) << 32 | i as u64;
+            let mut pack = |i: usize, at: usize| {
+                packed[at] = (src[i].key() << 32 | i as u64) ^ flip;
+            };
+            // Positions rise among equal keys, as sorting by radix needs.
+            if flip == 0 {
+                (0..n).for_each(|i| pack(i, i));
+            } else {
+                (0..n).for_each(|i| pack(i, n - 1 - i));
             }
             let found = select(packed, k, what, |p| sort_packed(p, &mut spare[..n]));
-            out.iter_mut().zip(found).for_each(|(o, p)| *o = *p as u32 as i32);
+            out.iter_mut().zip(found).for_each(|(o, p)| *o = (*p ^ flip) as u32 as i32);
         }
         if let Some(values) = &mut values {
             let values = &mut values[row * width..(row + 1) * width];
@@ -258,10 +264,10 @@ mod tests {
                     .chunks(n)
                     .flat_map(|row| {
                         let mut at: Vec<i32> = (0..n as i32).collect();
-                        at.sort_by(|&a, &b| {
-                            let o = less(&row[a as usize], &row[b as usize]);
-                            if order == Order::Ascending { o } else { o.reverse() }
-                        });
+                        at.sort_by(|&a, &b| less(&row[a as usize], &row[b as usize]));
+                        if order == Order::Descending {
+                            at.reverse();
+                        }
                         at
                     })
                     .collect();
@@ -295,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn sorts_every_type_stably_with_nan_as_the_greatest() {
+    fn sorts_every_type_stably_or_in_reverse_with_nan_as_the_greatest() {
         fn floats<T: PartialOrd>(a: &T, b: &T) -> Ordering {
             let is_nan = |x: &T| x.partial_cmp(x).is_none();
             a.partial_cmp(b).unwrap_or_else(|| is_nan(a).cmp(&is_nan(b)))

@@ -5,7 +5,10 @@ mod autodiff;
 mod convert;
 mod error;
 mod functional;
+mod indexing;
 mod optimizer;
+mod product;
+mod random;
 mod tensor;
 
 use pyo3::prelude::*;
@@ -16,11 +19,14 @@ fn _tengen(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_check_device, m)?)?;
     error::register(m)?;
     m.add_class::<tensor::PyTensor>()?;
+    m.add_class::<indexing::PyTensorIterator>()?;
     m.add_class::<autodiff::PyGradManager>()?;
     m.add_function(wrap_pyfunction!(autodiff::_tensor_id, m)?)?;
     m.add_function(wrap_pyfunction!(autodiff::_apply_function, m)?)?;
     m.add_function(wrap_pyfunction!(autodiff::_without_recording, m)?)?;
     optimizer::register(m)?;
+    product::register(m)?;
+    random::register(m)?;
     functional::register(m)
 }
 

@@ -2,6 +2,7 @@
 
 use crate::convert::{self, axes, from_python, ints, numpy_dtype, operand, parse_dtype, to_numpy};
 use crate::error::IntoPy;
+use crate::indexing::{self, PyTensorIterator};
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -46,6 +47,19 @@ impl PyTensor {
 #[inline]
 pub fn wrap(py: Python<'_>, t: tengen::Result<Tensor>) -> PyResult<Py<PyTensor>> {
     Py::new(py, PyTensor::new(t.py(py)?))
+}
+
+/// A Python Tensor on the given device, if any.
+pub fn wrap_on(
+    py: Python<'_>,
+    t: tengen::Result<Tensor>,
+    device: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Py<PyTensor>> {
+    let device = match device {
+        Some(d) if !d.is_none() => parse_device(py, &device_text(d)?)?,
+        _ => None,
+    };
+    Py::new(py, PyTensor { device, ..PyTensor::new(t.py(py)?) })
 }
 
 fn parse_device(py: Python<'_>, name: &str) -> PyResult<Option<Box<str>>> {
@@ -457,6 +471,35 @@ impl PyTensor {
     fn __len__(&self) -> PyResult<usize> {
         let shape = self.var.with(|t| *t.shape());
         shape.first().copied().ok_or_else(|| PyTypeError::new_err("ndim is 0"))
+    }
+
+    fn __getitem__(slf: Ref, key: Any) -> New {
+        wrap(slf.py(), ops::getitem(&slf.get().value(), &indexing::parse(key)?))
+    }
+
+    /// Replaces elements in place: the object stays, other tensors never change.
+    fn __setitem__(slf: Ref, key: Any, value: Any) -> PyResult<()> {
+        let (py, cell) = (slf.py(), &slf.get().var);
+        let index = indexing::parse(key)?;
+        let value = operand(value, cell.with(|t| t.dtype()))?;
+        if tengen::is_recording() {
+            cell.replace(ops::setitem(&cell.get(), &index, &value).py(py)?);
+            return Ok(());
+        }
+        cell.update(|t| ops::setitem_in_place(t, &index, &value)).py(py)
+    }
+
+    fn __iter__(slf: Ref) -> PyResult<PyTensorIterator> {
+        slf.get().__len__()?;
+        PyTensorIterator::new(slf.py(), &slf.get().value())
+    }
+
+    /// Whether any element equals the value.
+    fn __contains__(slf: Ref, value: Any) -> PyResult<bool> {
+        let t = slf.get().value().detach();
+        let value = operand(value, t.dtype())?.detach();
+        let equal = ops::equal(&t, &value).and_then(|e| ops::sum(&e, None, false)?.item());
+        Ok(equal.py(slf.py())? != 0.0)
     }
 
     fn __bool__(&self) -> PyResult<bool> {

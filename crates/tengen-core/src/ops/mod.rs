@@ -9,12 +9,17 @@ mod arithmetic;
 pub(crate) mod cast;
 mod compare;
 mod conv;
+mod create;
+mod dropout;
+mod index;
+mod join;
 mod math;
 mod matmul;
 mod norm;
 mod pool;
 mod prelu;
 mod reduce;
+mod sort;
 pub(crate) mod symbolic;
 mod view;
 
@@ -23,12 +28,17 @@ pub use arithmetic::*;
 pub use cast::cast;
 pub use compare::*;
 pub use conv::*;
+pub use create::*;
+pub use dropout::dropout;
+pub use index::*;
+pub use join::*;
 pub use math::*;
 pub use matmul::*;
 pub use norm::*;
 pub use pool::*;
 pub use prelu::prelu;
 pub use reduce::*;
+pub use sort::*;
 pub use view::*;
 
 /// Declares an elementwise operator: its function, and its formula and derivative side by side.

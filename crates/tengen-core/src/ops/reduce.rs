@@ -266,6 +266,8 @@ pub fn norm(x: &Tensor, p: f64, axes: Option<&[isize]>, keepdims: bool) -> Resul
         let zero = Tensor::zeros(&[], x.dtype())?;
         return sum(&cast(&not_equal(x, &zero)?, x.dtype())?, axes, keepdims);
     }
+    let float = if x.dtype().is_float() { x.dtype() } else { DType::F32 };
+    let x = &cast(x, float)?;
     if p == 1.0 {
         return sum(&abs(x)?, axes, keepdims);
     }
@@ -273,6 +275,15 @@ pub fn norm(x: &Tensor, p: f64, axes: Option<&[isize]>, keepdims: bool) -> Resul
         return sqrt(&sum(&square(x)?, axes, keepdims)?);
     }
     pow_scalar(&sum(&pow_scalar(&abs(x)?, p)?, axes, keepdims)?, 1.0 / p)
+}
+
+/// x / max(‖x‖, eps), with the p-norm over `axes` (all, if `None`) as of [`norm`].
+///
+/// # Errors
+/// As [`sum`].
+pub fn normalize(x: &Tensor, p: f64, axes: Option<&[isize]>, eps: f64) -> Result<Tensor> {
+    let norm = norm(x, p, axes, true)?;
+    div(x, &super::maximum(&norm, &Tensor::full(&[], eps, norm.dtype())?)?)
 }
 
 /// ln Σeˣ over `axes`, without overflow.

@@ -1,10 +1,14 @@
 //! The laws that every operator obeys, and the operators held to them.
 
+mod create;
 mod elementwise;
 mod harness;
+mod index;
+mod join;
 mod norm;
 mod pool;
 mod product;
 mod reduce;
 mod registry;
+mod sort;
 mod view;

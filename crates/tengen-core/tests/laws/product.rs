@@ -183,3 +183,22 @@ fn convolutions_that_do_not_fit_are_errors() {
     }
     assert!(ops::conv2d(&t(&[1, 3, 4, 4]), &t(&[2, 3, 3, 3]), Some(&t(&[3])), p).is_err());
 }
+
+#[test]
+fn dropout_keeps_the_mean_and_follows_the_seed() {
+    let x = Tensor::ones(&[100_000], DType::F32).unwrap();
+    let draw = || {
+        tengen_core::random::seed(5);
+        ops::dropout(&x, 0.3).unwrap().to_vec::<f32>().unwrap()
+    };
+    let y = draw();
+    assert_eq!(y, draw());
+    let mean = y.iter().map(|v| *v as f64).sum::<f64>() / 1e5;
+    assert!((mean - 1.0).abs() < 0.01, "{mean}");
+    let dropped = y.iter().filter(|v| **v == 0.0).count();
+    assert!((29_000..31_000).contains(&dropped), "{dropped}");
+    assert!(y.iter().all(|v| *v == 0.0 || (*v - 1.0 / 0.7).abs() < 1e-6));
+    assert_eq!(ops::dropout(&x, 0.0).unwrap().to_vec::<f32>().unwrap()[..3], [1.0; 3]);
+    assert_eq!(ops::dropout(&x, 1.0).unwrap().to_vec::<f32>().unwrap()[..3], [0.0; 3]);
+    assert!(ops::dropout(&x, 1.5).is_err());
+}

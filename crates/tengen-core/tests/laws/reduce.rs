@@ -40,6 +40,12 @@ fn reductions_obey_the_laws() {
             }
         }
     }
+    for p in [1.0, 2.0, 3.0] {
+        laws("normalize", move |x| ops::normalize(&x[0], p, Some(&[1]), 1e-12))
+            .input(&[3, 4, 5], 0.5, 2.0)
+            .no_halves()
+            .check();
+    }
     for axis in [0, 1, -1] {
         laws("softmax", move |x| ops::softmax(&x[0], axis)).input(&[3, 4, 5], -2.0, 2.0).check();
         laws("logsoftmax", move |x| ops::logsoftmax(&x[0], &[axis]))

@@ -1,8 +1,6 @@
 //! Activations.
 
-use super::base::Base;
-use super::module::{Forward, Module};
-use super::param::Parameter;
+use super::{Base, Forward, Module, Parameter};
 use tengen_core::{DType, Result, Tensor, ops};
 
 /// Parametric rectifier: max(0, x) + a·min(0, x) with a learnable slope a.
@@ -32,8 +30,7 @@ impl PReLU {
     /// # Errors
     /// Memory: the slopes cannot be had.
     pub fn new(num_parameters: usize, init: f64) -> Result<PReLU> {
-        let shape: &[usize] =
-            if num_parameters == 1 { &[1] } else { &[1, num_parameters, 1, 1] };
+        let shape: &[usize] = if num_parameters == 1 { &[1] } else { &[1, num_parameters, 1, 1] };
         Ok(PReLU { weight: Tensor::full(shape, init, DType::F32)?.into(), base: Base::new() })
     }
 }

@@ -8,7 +8,8 @@ use tengen_core::{Result, Tensor};
 
 /// Called before `forward` with the module and its inputs; what it returns, if anything, takes the
 /// inputs' place.
-pub type ForwardPreHook = dyn Fn(&dyn Module, &[Tensor]) -> Result<Option<Vec<Tensor>>> + Send + Sync;
+pub type ForwardPreHook =
+    dyn Fn(&dyn Module, &[Tensor]) -> Result<Option<Vec<Tensor>>> + Send + Sync;
 /// Called after `forward` with the module, its inputs and its outputs; what it returns, if
 /// anything, takes the outputs' place.
 pub type ForwardHook =

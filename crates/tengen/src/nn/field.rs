@@ -142,8 +142,25 @@ macro_rules! settings {
     )*};
 }
 settings!(
-    bool, char, u8, u16, u32, u64, usize, i8, i16, i32, i64, isize, f32, f64, String, &'static str,
-    tengen_core::DType, tengen_core::Shape, tengen_core::ops::ConvParams
+    bool,
+    char,
+    u8,
+    u16,
+    u32,
+    u64,
+    usize,
+    i8,
+    i16,
+    i32,
+    i64,
+    isize,
+    f32,
+    f64,
+    String,
+    &'static str,
+    tengen_core::DType,
+    tengen_core::Shape,
+    tengen_core::ops::ConvParams
 );
 impl<T: ?Sized> Field for PhantomData<T> {
     fn visit_field<'a>(&'a self, _: &str, _: &mut dyn FnMut(&str, Member<'a>)) {}

@@ -1,8 +1,6 @@
 //! Fully connected layer.
 
-use super::base::Base;
-use super::module::{Forward, Module};
-use super::param::Parameter;
+use super::{Base, Forward, Module, Parameter};
 use tengen_core::{DType, Result, Tensor, ops};
 
 /// x·Wᵀ + b over the last axis.

@@ -5,7 +5,9 @@
 
 mod activation;
 mod base;
+mod conv;
 mod field;
+pub mod init;
 mod linear;
 mod module;
 mod param;
@@ -13,6 +15,7 @@ mod sequential;
 
 pub use activation::*;
 pub use base::{Base, ForwardHook, ForwardPreHook, HookHandle};
+pub use conv::{Conv1d, Conv2d, ConvTranspose2d};
 pub use field::{Anchor, Field};
 pub use linear::Linear;
 pub use module::{Forward, Layer, Member, Module, StateDict, Tensors};

@@ -365,7 +365,8 @@ fn walk<'a>(module: &'a dyn Module, prefix: &str, recursive: bool) -> Vec<(Strin
             {
                 return;
             }
-            let path = if prefix.is_empty() { name.to_string() } else { format!("{prefix}.{name}") };
+            let path =
+                if prefix.is_empty() { name.to_string() } else { format!("{prefix}.{name}") };
             out.push((path.clone(), member));
             if let (Member::Module(m), true) = (member, recursive) {
                 go(m, &path, true, seen, out);
@@ -442,7 +443,10 @@ pub trait Tensors: Sized {
 }
 
 fn wrong_number(wanted: usize, given: usize) -> Error {
-    Error::new(ErrorKind::Value, format!("a hook returned {given} tensors where {wanted} are needed"))
+    Error::new(
+        ErrorKind::Value,
+        format!("a hook returned {given} tensors where {wanted} are needed"),
+    )
 }
 
 impl Tensors for Tensor {

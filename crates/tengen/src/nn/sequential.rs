@@ -37,7 +37,11 @@ impl Sequential {
 
     /// With one more layer at the end, under a name.
     #[must_use]
-    pub fn push_named(mut self, name: impl Into<String>, layer: impl Layer + 'static) -> Sequential {
+    pub fn push_named(
+        mut self,
+        name: impl Into<String>,
+        layer: impl Layer + 'static,
+    ) -> Sequential {
         self.layers.push((name.into(), Box::new(layer)));
         self
     }

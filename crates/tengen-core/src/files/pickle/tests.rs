@@ -23,10 +23,10 @@ fn array<'a>(value: &'a Value, key: &str) -> &'a Array {
 
 #[test]
 fn a_state_dict_gives_its_arrays_by_name() {
-    let value = load(data("megengine/state_dict.pkl")).unwrap();
+    let value = load(data("megengine-1.13/state_dict.pkl")).unwrap();
     value.require_inert().unwrap();
     let names: Vec<String> = value.tensors().unwrap().into_iter().map(|(name, _)| name).collect();
-    let expected = npz::load(data("megengine/expected_resumed.npz")).unwrap();
+    let expected = npz::load(data("megengine-1.13/expected_resumed.npz")).unwrap();
     // The same names as in the resumed state, which also has the losses.
     let mut sorted = names.clone();
     sorted.sort_unstable();
@@ -41,13 +41,13 @@ fn a_state_dict_gives_its_arrays_by_name() {
 
 #[test]
 fn a_checkpoint_gives_its_values() {
-    let value = load(data("megengine/checkpoint.pkl")).unwrap();
+    let value = load(data("megengine-1.13/checkpoint.pkl")).unwrap();
     value.require_inert().unwrap();
     assert_eq!(value.get("epoch"), Some(&Value::Int(3)));
     assert_eq!(value.get("best").and_then(Value::as_f64), Some(0.5));
     assert_eq!(value.get("note").and_then(Value::as_str), Some("three Adam steps"));
     assert_eq!(array(&value, "mean").to_vec::<f32>().unwrap(), [0.1, 0.2, 0.3]);
-    let state = load(data("megengine/state_dict.pkl")).unwrap();
+    let state = load(data("megengine-1.13/state_dict.pkl")).unwrap();
     for (name, expected) in state.tensors().unwrap() {
         assert_eq!(value.get("state_dict").unwrap().get(&name), state.get(&name));
         let path = format!("state_dict.{name}");
@@ -59,13 +59,13 @@ fn a_checkpoint_gives_its_values() {
 
 #[test]
 fn a_module_gives_its_parameters_and_names_its_classes() {
-    let value = load(data("megengine/module_sequential.pkl")).unwrap();
+    let value = load(data("megengine-1.13/module_sequential.pkl")).unwrap();
     let Value::Object(module) = &value else { panic!("{value:?}") };
     assert!(matches!(&module.class, Value::Global(g) if g.name == "Sequential"));
     let error = value.require_inert().unwrap_err().to_string();
     assert!(error.contains("megengine.module.sequential.Sequential"), "{error}");
     value.require_known(|g| g.module.starts_with("megengine.module.")).unwrap();
-    let state = load(data("megengine/state_dict.pkl")).unwrap();
+    let state = load(data("megengine-1.13/state_dict.pkl")).unwrap();
     let mut count = 0;
     for (name, found) in value.tensors().unwrap() {
         let Some(expected) = state.get(&format!("body.{name}")).and_then(Value::as_array) else {
@@ -336,9 +336,9 @@ fn every_truncation_is_an_error() {
         ("pickle/numpy1_0.pkl", 11),
         ("pickle/numpy1_2.pkl", 11),
         ("pickle/numpy2_5.pkl", 1),
-        ("megengine/state_dict.pkl", 1),
-        ("megengine/module_sequential.pkl", 13),
-        ("megengine/checkpoint.pkl", 37),
+        ("megengine-1.13/state_dict.pkl", 1),
+        ("megengine-1.13/module_sequential.pkl", 13),
+        ("megengine-1.13/checkpoint.pkl", 37),
     ] {
         let bytes = bytes(name);
         for end in (0..bytes.len()).step_by(step) {
@@ -357,8 +357,8 @@ fn random_damage_never_panics() {
         (seed >> 11) as usize % below
     };
     let originals = [
-        "megengine/checkpoint.pkl",
-        "megengine/module_sequential.pkl",
+        "megengine-1.13/checkpoint.pkl",
+        "megengine-1.13/module_sequential.pkl",
         "pickle/numpy1_0.pkl",
         "pickle/numpy1_3.pkl",
         "pickle/numpy2_5.pkl",

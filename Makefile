@@ -1,0 +1,56 @@
+# Everything runs from a fresh clone with Rust, a C linker and Python >= 3.10.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+
+.PHONY: demo test test-rust test-python lint audit bench wheel build venv clean
+
+demo: build
+	$(BIN)/pip install -q matplotlib
+	$(BIN)/python examples/digits.py
+
+test: test-rust test-python
+
+# The Rust tests, the documentation's examples and the golden cases of the Rust face.
+test-rust:
+	cargo test --workspace --exclude tengen-python
+
+# The Python tests, the documentation's examples, the golden cases of the Python face and the
+# crash tests.
+test-python: build
+	$(BIN)/python -m pytest -q
+
+lint: venv
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --exclude tengen-python --no-deps
+	$(BIN)/ruff check .
+	$(BIN)/python tools/check_arrows.py
+
+# Licences, bans and sources of all dependencies; advisories where the network has them.
+audit:
+	cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
+	cargo deny check licenses bans sources
+	cargo deny check advisories || echo "advisories: the database could not be fetched"
+
+bench: build
+	cargo bench -p tengen
+	$(BIN)/python benches/overhead.py
+
+wheel: venv
+	$(BIN)/maturin build --release --out dist
+
+build: venv
+	$(BIN)/maturin develop --release --quiet
+
+venv: $(BIN)/maturin
+
+$(BIN)/maturin: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --upgrade pip
+	$(BIN)/pip install -q 'maturin>=1.9,<2' 'numpy>=1.21' 'tqdm>=4.60' 'pytest>=8' 'ruff>=0.9'
+	touch $@
+
+clean:
+	rm -rf target dist out $(VENV)

@@ -1,0 +1,184 @@
+//! New tensors from numbers, and diagonals.
+
+use super::index::zeros_of;
+use crate::autograd::Gradient;
+use crate::elementwise::copy_into;
+use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
+use crate::shape::{MAX_DIMS, Shape};
+use crate::{DType, Element, Result, Tensor, apply1, bail, dispatch, ensure};
+use smallvec::smallvec;
+
+/// A one-dimensional tensor of `f(0)`, `f(1)`, …, computed in f64.
+fn line(n: usize, dtype: DType, f: impl Fn(usize) -> f64) -> Result<Tensor> {
+    let t = Tensor::empty(Shape::new(&[n])?, dtype)?;
+    dispatch!(dtype, T => {
+        for i in 0..n {
+            // SAFETY: the tensor is new and has `n` elements.
+            unsafe { t.ptr::<T>().add(i).write(T::from_f64(f(i))) };
+        }
+    });
+    Ok(t)
+}
+
+/// start, start + step, … up to and without stop; nothing if stop lies the other way. Integer dtypes
+/// truncate.
+///
+/// ```
+/// use tengen_core::{DType, ops};
+/// let x = ops::arange(0.0, 1.0, 0.25, DType::F32)?;
+/// assert_eq!(x.to_vec::<f32>()?, [0.0, 0.25, 0.5, 0.75]);
+/// # Ok::<(), tengen_core::Error>(())
+/// ```
+///
+/// # Errors
+/// Value: a bound or the step is not finite, or the step is 0. Shape: there are too many elements.
+/// Memory: the result cannot be had.
+pub fn arange(start: f64, stop: f64, step: f64, dtype: DType) -> Result<Tensor> {
+    let finite = start.is_finite() && stop.is_finite() && step.is_finite() && step != 0.0;
+    ensure!(finite, Value, "arange: there is no range from {start} to {stop} in steps of {step}");
+    let n = ((stop - start) / step).ceil().max(0.0);
+    // 2⁶⁰ elements of eight bytes are beyond any memory, and below this f64 counts exactly enough.
+    if n >= (1u64 << 60) as f64 {
+        bail!(Shape, "arange: {n} elements from {start} to {stop} in steps of {step} are too many");
+    }
+    line(n as usize, dtype, |i| start + i as f64 * step)
+}
+
+/// `n` evenly spaced numbers from start to stop, both included. Integer dtypes truncate.
+///
+/// # Errors
+/// Shape: there are too many elements. Memory: the result cannot be had.
+pub fn linspace(start: f64, stop: f64, n: usize, dtype: DType) -> Result<Tensor> {
+    let last = n.saturating_sub(1);
+    let step = (stop - start) / last.max(1) as f64;
+    line(n, dtype, |i| if i == last && i > 0 { stop } else { start + i as f64 * step })
+}
+
+/// A matrix of `rows` × `columns` with ones on diagonal `k` (positive: above the main one) and
+/// zeros elsewhere.
+///
+/// # Errors
+/// Shape: there are too many elements. Memory: the result cannot be had.
+pub fn eye(rows: usize, columns: usize, k: isize, dtype: DType) -> Result<Tensor> {
+    let t = Tensor::zeros(&[rows, columns], dtype)?;
+    let (n, first) = diagonal(rows, columns, k);
+    dispatch!(dtype, T => {
+        for i in 0..n {
+            // SAFETY: the tensor is new, and the diagonal lies in it.
+            unsafe { t.ptr::<T>().add(first + i * (columns + 1)).write(T::from_f64(1.0)) };
+        }
+    });
+    Ok(t)
+}
+
+/// Zeros of the shape and dtype of `x`.
+///
+/// # Errors
+/// Memory: the result cannot be had.
+pub fn zeros_like(x: &Tensor) -> Result<Tensor> {
+    Tensor::zeros(x.shape(), x.dtype())
+}
+
+/// Ones of the shape and dtype of `x`.
+///
+/// # Errors
+/// Memory: the result cannot be had.
+pub fn ones_like(x: &Tensor) -> Result<Tensor> {
+    Tensor::ones(x.shape(), x.dtype())
+}
+
+/// `value` in the shape of `x`, converted to its dtype.
+///
+/// # Errors
+/// Memory: the result cannot be had.
+pub fn full_like(x: &Tensor, value: f64) -> Result<Tensor> {
+    Tensor::full(x.shape(), value, x.dtype())
+}
+
+/// How many elements diagonal `k` of a contiguous matrix has, and where it begins.
+fn diagonal(rows: usize, columns: usize, k: isize) -> (usize, usize) {
+    let (down, right) = if k < 0 { (k.unsigned_abs(), 0) } else { (0, k.unsigned_abs()) };
+    let n = rows.saturating_sub(down).min(columns.saturating_sub(right));
+    (n, if n == 0 { 0 } else { down * columns + right })
+}
+
+/// Diagonal `k` of a matrix, as a view.
+struct Diagonal(isize);
+
+impl Op for Diagonal {
+    fn name(&self) -> &'static str {
+        "diag"
+    }
+    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
+        let &[rows, columns] = &x[0].shape()[..] else {
+            bail!(Shape, "diag: {} must have one dimension or two", x[0])
+        };
+        Ok(Meta::one(Shape::new(&[diagonal(rows, columns, self.0).0])?, x[0].dtype()))
+    }
+    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
+        let (down, right) = (x[0].strides()[0], x[0].strides()[1]);
+        let first = match out[0].shape[0] {
+            0 => 0,
+            _ => self.0.max(0) * right + (-self.0).max(0) * down,
+        };
+        let mut strides = [0; MAX_DIMS];
+        strides[0] = down + right;
+        let offset = (x[0].offset() as isize + first) as usize;
+        // SAFETY: element i is that at (i, i + k) or (i − k, i), which `infer` keeps inside.
+        Ok(smallvec![unsafe { x[0].view(out[0].shape, strides, offset) }])
+    }
+    fn saves(&self) -> Saves {
+        Saves::NOTHING
+    }
+    fn grad(&self, g: &Gradient) -> Result<Grads> {
+        let shape = g.input_meta(0).shape;
+        let op = || DiagonalMatrix { k: self.0, shape };
+        g.each(|_| Ok(Some(apply1(op(), &[&g.dy(0)?])?)))
+    }
+}
+
+/// A matrix with a vector on diagonal `k` and zeros elsewhere.
+struct DiagonalMatrix {
+    k: isize,
+    shape: Shape,
+}
+
+impl Op for DiagonalMatrix {
+    fn name(&self) -> &'static str {
+        "diag"
+    }
+    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
+        let n = diagonal(self.shape[0], self.shape[1], self.k).0;
+        ensure!(*x[0].shape() == [n], Shape, "diag: {} is no diagonal of {}", x[0], self.shape);
+        Ok(Meta::one(self.shape, x[0].dtype()))
+    }
+    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
+        let y = zeros_of(&out[0].shape, out[0].dtype)?.copy()?;
+        let mut strides = [0; MAX_DIMS];
+        strides[0] = self.shape[1] as isize + 1;
+        let first = diagonal(self.shape[0], self.shape[1], self.k).1;
+        // SAFETY: the diagonal lies in the new matrix.
+        copy_into(x[0], &unsafe { y.view(*x[0].shape(), strides, first) });
+        Ok(smallvec![y])
+    }
+    fn saves(&self) -> Saves {
+        Saves::NOTHING
+    }
+    fn grad(&self, g: &Gradient) -> Result<Grads> {
+        g.each(|_| Ok(Some(apply1(Diagonal(self.k), &[&g.dy(0)?])?)))
+    }
+}
+
+/// Diagonal `k` of a matrix (a view), or of a vector the matrix with it on that diagonal and zeros
+/// elsewhere; positive `k` are above the main diagonal.
+///
+/// # Errors
+/// Shape: `x` has neither one dimension nor two, or the matrix has too many elements. Memory: the
+/// result cannot be had.
+pub fn diag(x: &Tensor, k: isize) -> Result<Tensor> {
+    if x.ndim() != 1 {
+        return apply1(Diagonal(k), &[x]);
+    }
+    let n = x.numel().saturating_add(k.unsigned_abs());
+    apply1(DiagonalMatrix { k, shape: Shape::new(&[n, n])? }, &[x])
+}

@@ -1,0 +1,61 @@
+//! NumPy's indexing, and selection and placement by index.
+
+mod gather;
+mod item;
+mod mask;
+mod plan;
+mod region;
+mod rows;
+
+pub use gather::{gather, scatter, scatter_add};
+pub use item::{getitem, setitem, setitem_in_place};
+pub use mask::{cond_take, indexing_one_hot, nonzero, one_hot};
+pub use plan::Index;
+pub(crate) use region::{Part, Parts, assign, region, zeros_of};
+pub use rows::{index_add, take};
+
+use crate::ops::cast::cast_raw;
+use crate::{DType, Error, ErrorKind, Result, Tensor, ensure};
+use tengen_kernels::index::OutOfRange;
+
+/// Elements that one task moves.
+const TASK: usize = 1 << 14;
+
+fn expect_index(op: &str, index: &Tensor) -> Result<()> {
+    ensure!(index.dtype().is_int(), DType, "{op}: indices must be integers, not {index}");
+    Ok(())
+}
+
+/// An index tensor as i32 or i64, contiguous.
+fn as_index(index: &Tensor) -> Result<Tensor> {
+    match index.dtype() {
+        DType::I32 | DType::I64 => Ok(index.contiguous()?.detach()),
+        _ => cast_raw(index, DType::I32),
+    }
+}
+
+/// Runs a block with the elements of an [`as_index`] tensor as a slice.
+macro_rules! with_indices {
+    ($index:expr, $i:ident => $body:expr) => {
+        if $index.dtype() == $crate::DType::I64 {
+            let $i = $index.as_slice::<i64>()?;
+            $body
+        } else {
+            let $i = $index.as_slice::<i32>()?;
+            $body
+        }
+    };
+}
+use with_indices;
+
+#[cold]
+fn out_of_range(op: &str, e: OutOfRange, axis: usize, x: &Tensor) -> Error {
+    let extent = x.shape()[axis];
+    Error::new(
+        ErrorKind::Index,
+        format!(
+            "{op}: index {} is out of range for axis {axis} of extent {extent} (x: {x})",
+            e.index
+        ),
+    )
+}

@@ -1,0 +1,71 @@
+"""New tensors, changes of shape, joining, cutting and selection.
+
+>>> import megengine.functional as F
+>>> F.concat([F.zeros((1, 2)), F.ones((1, 2))])
+Tensor([[0. 0.]
+ [1. 1.]], device=xpux:0)
+"""
+
+from .._tengen import (
+    arange,
+    broadcast_to,
+    concat,
+    cond_take,
+    copy,
+    diag,
+    expand_dims,
+    eye,
+    flatten,
+    full,
+    full_like,
+    gather,
+    linspace,
+    meshgrid,
+    ones,
+    ones_like,
+    repeat,
+    reshape,
+    roll,
+    scatter,
+    split,
+    squeeze,
+    stack,
+    swapaxes,
+    tile,
+    transpose,
+    where,
+    zeros,
+    zeros_like,
+)
+
+__all__ = [
+    "arange",
+    "broadcast_to",
+    "concat",
+    "cond_take",
+    "copy",
+    "diag",
+    "expand_dims",
+    "eye",
+    "flatten",
+    "full",
+    "full_like",
+    "gather",
+    "linspace",
+    "meshgrid",
+    "ones",
+    "ones_like",
+    "repeat",
+    "reshape",
+    "roll",
+    "scatter",
+    "split",
+    "squeeze",
+    "stack",
+    "swapaxes",
+    "tile",
+    "transpose",
+    "where",
+    "zeros",
+    "zeros_like",
+]
