@@ -284,6 +284,12 @@ fn try_each<const N: usize>(
     Ok(out)
 }
 
+/// Whether an operand needs no plan: it is one element, or contiguous and not broadcast.
+#[inline]
+fn is_plain(x: &Tensor, shape: &Shape) -> bool {
+    x.numel() == 1 || (x.is_contiguous() && x.shape() == shape)
+}
+
 /// How operands of broadcast shapes are walked: outer dimensions, and an inner run in which each
 /// operand is either contiguous or a single element.
 struct Plan<const K: usize> {
@@ -304,7 +310,7 @@ impl<const K: usize> Plan<K> {
             inner: 1,
             single: [true; K],
         };
-        if xs.iter().all(|x| x.numel() == 1 || (x.is_contiguous() && x.shape() == shape)) {
+        if xs.iter().all(|x| is_plain(x, shape)) {
             plan.inner = shape.numel();
             plan.single = xs.map(|x| x.numel() == 1);
             return Ok(plan);
@@ -419,7 +425,7 @@ fn prepare<const K: usize>(shape: &Shape, xs: [&Tensor; K]) -> Result<([Tensor; 
         match Plan::new(shape, xs.each_ref()) {
             Ok(plan) if plan.outer > 0 && plan.inner < SHORT_RUN => {
                 for x in &mut xs {
-                    if x.numel() != 1 && !(x.is_contiguous() && x.shape() == shape) {
+                    if !is_plain(x, shape) {
                         *x = expand(x, shape).copy()?;
                     }
                 }
@@ -476,6 +482,13 @@ fn forward<T: Float + Element, M: Map<N>, const N: usize>(
     shape: Shape,
 ) -> Result<Tensor> {
     let y = Tensor::empty(shape, T::DTYPE)?;
+    let n = y.numel();
+    if n < PARALLEL && xs.iter().all(|x| is_plain(x, &shape)) {
+        let src = xs.map(|x| Src { ptr: x.ptr::<T>().cast_const(), single: x.numel() == 1 });
+        // SAFETY: operands are contiguous with `n` elements, or have one; `y` is new.
+        unsafe { map::forward(map, src, y.ptr::<T>(), n) };
+        return Ok(y);
+    }
     let (xs, plan) = prepare(&shape, xs)?;
     let (p, q) = (xs.each_ref().map(|x| Shared(x.ptr::<T>())), Shared(y.ptr::<T>()));
     plan.for_each(|_, position, at, n| {

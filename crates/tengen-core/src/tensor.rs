@@ -34,6 +34,7 @@ struct Inner {
     /// In elements.
     strides: [isize; MAX_DIMS],
     dtype: DType,
+    numel: usize,
     contiguous: bool,
 }
 
@@ -54,7 +55,15 @@ impl Tensor {
     pub(crate) fn empty(shape: Shape, dtype: DType) -> Result<Tensor> {
         let storage = Arc::new(Storage::new(shape.numel() * dtype.size())?);
         let strides = shape.contiguous_strides();
-        let inner = Inner { storage, offset: 0, shape, strides, dtype, contiguous: true };
+        let inner = Inner {
+            storage,
+            offset: 0,
+            shape,
+            strides,
+            dtype,
+            numel: shape.numel(),
+            contiguous: true,
+        };
         Ok(Tensor { inner: Arc::new(inner), node: NodeRef::NONE })
     }
 
@@ -247,6 +256,7 @@ impl Tensor {
             shape,
             strides,
             dtype: self.inner.dtype,
+            numel: shape.numel(),
             contiguous,
         };
         Tensor { inner: Arc::new(inner), node: NodeRef::NONE }
@@ -289,7 +299,7 @@ impl Tensor {
     /// Number of elements.
     #[inline]
     pub fn numel(&self) -> usize {
-        self.inner.shape.numel()
+        self.inner.numel
     }
 
     /// Element type.

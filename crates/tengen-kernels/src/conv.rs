@@ -5,7 +5,7 @@
 //! exists. Depthwise convolution, which has no sum over channels, has loops of its own.
 
 use crate::gemm::{Input, Source};
-use crate::lanes::{Arch, Float, Kernel, dispatch};
+use crate::lanes::{Arch, Float, Kernel, Lane, dispatch};
 use std::ops::Range;
 
 /// The geometry of a convolution of one group: an image of `c` planes of `h` × `w`, `k` filters of
@@ -74,52 +74,100 @@ pub struct Window<'a, T> {
     pub geometry: Geometry,
 }
 
+/// Window positions in one row of the result: `n` of them from column `x` of row `y` on, at places
+/// from `at` on.
+#[derive(Clone, Copy)]
+struct Run {
+    at: usize,
+    y: usize,
+    x: usize,
+    n: usize,
+}
+
+/// Cuts `n` positions from `first` on, of rows of `width`, into runs.
+#[inline(always)]
+fn runs(first: usize, n: usize, width: usize, mut f: impl FnMut(Run)) {
+    let (mut y, mut x, mut at) = (first / width, first % width, 0);
+    while at < n {
+        let len = (width - x).min(n - at);
+        f(Run { at, y, x, n: len });
+        at += len;
+        (x, y) = (0, y + 1);
+    }
+}
+
+/// The most positions that are cut into runs at once: the widest panel.
+const PANEL: usize = 64;
+
 impl<T: Float> Window<'_, T> {
-    /// Gathers `n` window positions from `first` on for one tap: `put(i, value)`.
+    /// What a tap covers at the positions of a run: `zeros(from, to)` and
+    /// `values(from, first value, distance between values, number)` for places of the run.
     #[inline(always)]
-    fn gather(&self, tap: usize, first: usize, n: usize, mut put: impl FnMut(usize, T)) {
+    fn cover(
+        &self,
+        tap: usize,
+        run: Run,
+        mut zeros: impl FnMut(usize, usize),
+        values: impl FnOnce(usize, &[T], usize),
+    ) {
         let g = &self.geometry;
         let (c, ky, kx) = g.tap(tap);
         let (h, w) = g.image;
-        let plane = &self.image[c * h * w..(c + 1) * h * w];
-        let dy = (ky * g.dilation.0) as isize - g.padding.0 as isize;
+        let y = (run.y * g.stride.0 + ky * g.dilation.0) as isize - g.padding.0 as isize;
+        if !(0..h as isize).contains(&y) {
+            return zeros(0, run.n);
+        }
         let dx = (kx * g.dilation.1) as isize - g.padding.1 as isize;
         let valid = Geometry::inside(dx, g.stride.1, w, g.out.1);
-        let (mut oy, mut ox, mut i) = (first / g.out.1, first % g.out.1, 0);
-        while i < n {
-            let run = (g.out.1 - ox).min(n - i);
-            let y = (oy * g.stride.0) as isize + dy;
-            let (from, to) = if (0..h as isize).contains(&y) {
-                (valid.start.clamp(ox, ox + run), valid.end.clamp(ox, ox + run))
-            } else {
-                (ox, ox)
-            };
-            for k in ox..from {
-                put(i + k - ox, T::default());
-            }
-            if from < to {
-                let start = y as usize * w;
-                let x0 = (from * g.stride.1) as isize + dx;
-                let row = &plane[start + x0 as usize..start + w];
-                for (j, k) in (from..to).enumerate() {
-                    put(i + k - ox, row[j * g.stride.1]);
-                }
-            }
-            for k in from.max(to)..ox + run {
-                put(i + k - ox, T::default());
-            }
-            i += run;
-            ox = 0;
-            oy += 1;
+        let from = valid.start.clamp(run.x, run.x + run.n) - run.x;
+        let to = valid.end.clamp(run.x + from, run.x + run.n) - run.x;
+        zeros(0, from);
+        if from < to {
+            let x = (((run.x + from) * g.stride.1) as isize + dx) as usize;
+            let start = (c * h + y as usize) * w + x;
+            let span = (to - from - 1) * g.stride.1 + 1;
+            values(from, &self.image[start..start + span], g.stride.1);
         }
+        zeros(to, run.n);
     }
 }
 
 impl<T: Float> Source<T> for Window<'_, T> {
     unsafe fn pack(&self, outer: usize, n: usize, ks: Range<usize>, dst: *mut T, width: usize) {
-        for (row, tap) in ks.enumerate() {
-            // SAFETY: `gather` puts `n` ≤ `width` values, and `dst` has a row of `width` per tap.
-            self.gather(tap, outer, n, |i, v| unsafe { *dst.add(row * width + i) = v });
+        // The same runs serve every tap.
+        let mut all = [Run { at: 0, y: 0, x: 0, n: 0 }; PANEL];
+        let mut start = 0;
+        while start < n {
+            let (mut len, part) = (0, PANEL.min(n - start));
+            runs(outer + start, part, self.geometry.out.1, |run| {
+                all[len] = Run { at: run.at + start, ..run };
+                len += 1;
+            });
+            for (row, tap) in ks.clone().enumerate() {
+                for run in &all[..len] {
+                    // SAFETY: places of a run lie below `n` ≤ `width`, and `dst` has a row of
+                    // `width` per tap.
+                    unsafe {
+                        let p = dst.add(row * width + run.at);
+                        self.cover(
+                            tap,
+                            *run,
+                            |from, to| p.add(from).write_bytes(0, to - from),
+                            |from, v, step| {
+                                let p = p.add(from);
+                                if step == 1 {
+                                    p.copy_from_nonoverlapping(v.as_ptr(), v.len());
+                                } else {
+                                    for (i, v) in v.iter().step_by(step).enumerate() {
+                                        *p.add(i) = *v;
+                                    }
+                                }
+                            },
+                        );
+                    }
+                }
+            }
+            start += part;
         }
     }
 }
@@ -129,18 +177,35 @@ pub struct Taps<'a, T>(pub Window<'a, T>);
 
 impl<T: Float> Source<T> for Taps<'_, T> {
     unsafe fn pack(&self, outer: usize, n: usize, ks: Range<usize>, dst: *mut T, width: usize) {
-        for i in 0..n {
-            // SAFETY: `gather` puts one value per step, and `dst` has `width` > `i` places a step.
-            self.0.gather(outer + i, ks.start, ks.len(), |k, v| unsafe {
-                *dst.add(k * width + i) = v
-            });
-        }
+        runs(ks.start, ks.len(), self.0.geometry.out.1, |run| {
+            for i in 0..n {
+                // SAFETY: positions of a run lie below `ks.len()`, and `dst` has `width` > `i`
+                // places a position.
+                unsafe {
+                    let p = dst.add(run.at * width + i);
+                    self.0.cover(
+                        outer + i,
+                        run,
+                        |from, to| (from..to).for_each(|k| *p.add(k * width) = T::default()),
+                        |from, v, step| {
+                            let p = p.add(from * width);
+                            if step == 1 {
+                                v.iter().enumerate().for_each(|(k, v)| *p.add(k * width) = *v);
+                            } else {
+                                let v = v.iter().step_by(step).enumerate();
+                                v.for_each(|(k, v)| *p.add(k * width) = *v);
+                            }
+                        },
+                    );
+                }
+            }
+        });
     }
 }
 
-/// Results seen from the image: element (image pixel, (filter, tap position)) is the result whose
-/// window had this pixel under that tap, or 0. Multiplying the filters with it spreads results
-/// back over the image: the gradient to the input, and transposed convolution.
+/// Results of a convolution of stride 1, seen from the image: element (image pixel, (filter, tap
+/// position)) is the result whose window had this pixel under that tap, or 0. Multiplying the
+/// filters with it spreads results back over the image: the gradient to the input.
 pub struct Spread<'a, T> {
     /// The results, of `k` planes.
     pub out: &'a [T],
@@ -152,51 +217,32 @@ impl<T: Float> Source<T> for Spread<'_, T> {
     unsafe fn pack(&self, outer: usize, n: usize, ks: Range<usize>, dst: *mut T, width: usize) {
         let g = &self.geometry;
         let (oh, ow) = g.out;
-        let w = g.image.1;
         let (r, s) = g.filter;
         for (row, t) in ks.enumerate() {
             let (filter, ky, kx) = (t / (r * s), t / s % r, t % s);
             let plane = &self.out[filter * oh * ow..(filter + 1) * oh * ow];
-            // Pixel (y, x) was under the tap when the window was at ((y + dy) / stride, …).
+            // Pixel (y, x) was under the tap when the window was at (y + dy, x + dx).
             let dy = g.padding.0 as isize - (ky * g.dilation.0) as isize;
             let dx = g.padding.1 as isize - (kx * g.dilation.1) as isize;
-            let (mut y, mut x, mut i) = (outer / w, outer % w, 0);
-            let place = |v: isize, stride: usize, out: usize| {
-                (v >= 0 && v as usize % stride == 0)
-                    .then(|| v as usize / stride)
-                    .filter(|o| *o < out)
-            };
-            while i < n {
-                let run = (w - x).min(n - i);
-                // SAFETY: i + run ≤ n ≤ width, and `dst` has a row of `width` per tap.
-                let row = unsafe { std::slice::from_raw_parts_mut(dst.add(row * width + i), run) };
-                match place(y as isize + dy, g.stride.0, oh) {
-                    None => row.fill(T::default()),
-                    Some(oy) => {
-                        let line = &plane[oy * ow..(oy + 1) * ow];
-                        let first = x as isize + dx;
-                        if g.stride.1 == 1 {
-                            let low = (-first).clamp(0, run as isize) as usize;
-                            let high =
-                                (ow as isize - first).clamp(low as isize, run as isize) as usize;
-                            row[..low].fill(T::default());
-                            row[high..].fill(T::default());
-                            if low < high {
-                                let from = (first + low as isize) as usize;
-                                row[low..high].copy_from_slice(&line[from..from + high - low]);
-                            }
-                        } else {
-                            for (j, v) in row.iter_mut().enumerate() {
-                                *v = place(first + j as isize, g.stride.1, ow)
-                                    .map_or(T::default(), |o| line[o]);
-                            }
-                        }
-                    }
+            runs(outer, n, g.image.1, |run| {
+                // SAFETY: places of a run lie below `n` ≤ `width`, and `dst` has a row of `width`
+                // per tap.
+                let row =
+                    unsafe { std::slice::from_raw_parts_mut(dst.add(row * width + run.at), run.n) };
+                let (y, x) = (run.y as isize + dy, run.x as isize + dx);
+                if !(0..oh as isize).contains(&y) {
+                    return row.fill(T::default());
                 }
-                i += run;
-                x = 0;
-                y += 1;
-            }
+                let low = (-x).clamp(0, run.n as isize);
+                let high = (ow as isize - x).clamp(low, run.n as isize);
+                let (low, high, y) = (low as usize, high as usize, y as usize);
+                row[..low].fill(T::default());
+                row[high..].fill(T::default());
+                if low < high {
+                    let from = (x + low as isize) as usize;
+                    row[low..high].copy_from_slice(&plane[y * ow + from..][..high - low]);
+                }
+            });
         }
     }
 }
@@ -232,11 +278,22 @@ impl<T: Float + Input<T> + std::ops::Mul<Output = T> + std::ops::Add<Output = T>
 
 /// `y[j] += f·x[j·step]`
 #[inline(always)]
-fn add_scaled<T: Real>(y: &mut [T], f: T, x: &[T], step: usize) {
-    if step == 1 {
-        y.iter_mut().zip(x).for_each(|(y, x)| *y = *y + f * *x);
-    } else {
+fn add_scaled<A: Arch, T: Real>(y: &mut [T], f: T, x: &[T], step: usize) {
+    if step != 1 {
         y.iter_mut().zip(x.iter().step_by(step)).for_each(|(y, x)| *y = *y + f * *x);
+        return;
+    }
+    let (f, w) = (<T::Lane<A>>::splat(f), <T::Lane<A> as Lane>::W);
+    let (p, q, n) = (y.as_mut_ptr(), x.as_ptr(), y.len().min(x.len()));
+    let mut i = 0;
+    while i < n {
+        let r = (n - i).min(w);
+        // SAFETY: `r` elements from `i` lie below the shorter length.
+        unsafe {
+            let v = <T::Lane<A>>::load_n(p.add(i), r);
+            Lane::fma(f, <T::Lane<A>>::load_n(q.add(i), r), v).store_n(p.add(i), r);
+        }
+        i += w;
     }
 }
 
@@ -247,7 +304,7 @@ impl<T: Real> Kernel for Forward<'_, T> {
     fn run<A: Arch>(self) {
         let Self(g, image, filter, out) = self;
         rows(&g, |tap, o, n, i| {
-            add_scaled(&mut out[o..o + n], filter[tap], &image[i..], g.stride.1)
+            add_scaled::<A, T>(&mut out[o..o + n], filter[tap], &image[i..], g.stride.1)
         });
     }
 }
@@ -261,7 +318,7 @@ impl<T: Real> Kernel for ToInput<'_, T> {
         rows(&g, |tap, o, n, i| {
             let step = g.stride.1;
             if step == 1 {
-                add_scaled(&mut image[i..i + n], filter[tap], &out[o..], 1);
+                add_scaled::<A, T>(&mut image[i..i + n], filter[tap], &out[o..], 1);
             } else {
                 for (j, v) in out[o..o + n].iter().enumerate() {
                     image[i + j * step] = image[i + j * step] + filter[tap] * *v;
@@ -329,5 +386,31 @@ impl<T: Float> Source<T> for Exchanged<'_, T> {
                 unsafe { *dst.add(row * width + i) = self.filters[start + (outer + i) * area] };
             }
         }
+    }
+}
+
+/// Adds columns to the image that they come from: row `t` of `columns`, of one value per window
+/// position, is what tap `t` of channel `channel` contributes. `image` is that channel's plane.
+pub fn add_columns<T: Real>(g: Geometry, channel: usize, columns: &[T], image: &mut [T]) {
+    dispatch(AddColumns(g, channel, columns, image));
+}
+
+struct AddColumns<'a, T>(Geometry, usize, &'a [T], &'a mut [T]);
+impl<T: Real> Kernel for AddColumns<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        let Self(g, channel, columns, image) = self;
+        let area = g.filter.0 * g.filter.1;
+        rows(&g, |tap, o, n, i| {
+            let row = &columns[(channel * area + tap) * g.pixels() + o..][..n];
+            if g.stride.1 == 1 {
+                add_scaled::<A, T>(&mut image[i..i + n], T::from_f64(1.0), row, 1);
+            } else {
+                for (v, x) in row.iter().zip(image[i..].iter_mut().step_by(g.stride.1)) {
+                    *x = *x + *v;
+                }
+            }
+        });
     }
 }

@@ -8,6 +8,7 @@ pub mod index;
 pub mod lanes;
 pub mod map;
 mod multiversion;
+pub mod norm;
 pub mod optim;
 pub mod pool;
 pub mod pooling;

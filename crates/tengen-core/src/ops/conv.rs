@@ -286,8 +286,12 @@ impl Conv {
     ) -> Result<()> {
         let groups = self.params.groups;
         let (area, pixels, hw) = (g.filter.0 * g.filter.1, g.pixels(), g.image.0 * g.image.1);
+        // Between the steps of a window lie pixels that few taps reach: spreading results over
+        // them would multiply mostly zeros, so the taps' contributions are computed and added up.
+        let by_columns = matches!(self.pass, Pass::ToInput(..)) && g.stride != (1, 1);
         let dims @ (rows, columns, inner) = match self.pass {
             Pass::Forward => (g.k, pixels, g.taps()),
+            Pass::ToInput(..) if by_columns => (g.taps(), pixels, g.k),
             Pass::ToInput(..) => (g.c, hw, g.k * area),
             Pass::ToFilter(..) => (g.k, g.taps(), pixels),
         };
@@ -295,7 +299,7 @@ impl Conv {
         let side_by_side = n > 1 && rows * columns * inner < LARGE;
         let tasks = if side_by_side { n.min(CHUNKS) } else { 1 };
         let result = rows * columns;
-        let partial = if to_filter && tasks > 1 { result } else { 0 };
+        let partial = if (to_filter && tasks > 1) || by_columns { result } else { 0 };
         let packed = gemm::packed_len::<T>(rows, inner);
         let per_task =
             gemm::workspace_len::<T>(columns, inner) + partial + if to_filter { packed } else { 0 };
@@ -321,6 +325,10 @@ impl Conv {
                         let taps = g.taps() as isize;
                         let source = Strided { ptr: filters.as_ptr(), outer: taps, inner: 1 };
                         gemm::pack_a(rows, inner, &source, s.at(0));
+                    } else if by_columns {
+                        let taps = g.taps() as isize;
+                        let source = Strided { ptr: filters.as_ptr(), outer: 1, inner: taps };
+                        gemm::pack_a(rows, inner, &source, s.at(0));
                     } else {
                         let source = Exchanged { filters, geometry: g };
                         gemm::pack_a(rows, inner, &source, s.at(0));
@@ -339,6 +347,18 @@ impl Conv {
                                 let w =
                                     Window { image: slice(image(a, i), image_len), geometry: g };
                                 gemm::multiply(dims, s.at(0), &w, c, columns, false, mine);
+                            }
+                            Pass::ToInput(..) if by_columns => {
+                                let (p, w) = (pixels as isize, mine.add(partial));
+                                let b = Strided { ptr: out(a, i), outer: 1, inner: p };
+                                gemm::multiply(dims, s.at(0), &b, mine, columns, false, w);
+                                let all = std::slice::from_raw_parts(mine.cast_const(), result);
+                                pool::for_each(g.c, |c| {
+                                    let at = (i * groups + group) * image_len + c * hw;
+                                    let plane =
+                                        std::slice::from_raw_parts_mut(y.at(at as isize), hw);
+                                    kernels::add_columns(g, c, all, plane);
+                                });
                             }
                             Pass::ToInput(..) => {
                                 let c = y.at(((i * groups + group) * image_len) as isize);
@@ -374,7 +394,7 @@ impl Conv {
             } else {
                 run(0)
             }
-            if partial > 0 {
+            if to_filter && partial > 0 {
                 for task in 0..tasks {
                     for j in 0..result {
                         // SAFETY: partial results lie at the start of each task's scratch space;

@@ -5,6 +5,7 @@ mod elementwise;
 mod harness;
 mod index;
 mod join;
+mod pool;
 mod product;
 mod reduce;
 mod registry;

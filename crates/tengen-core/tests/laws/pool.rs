@@ -1,0 +1,64 @@
+//! Pooling.
+
+use crate::harness::laws;
+use tengen_core::ops::{self, CountMode, PoolParams};
+use tengen_core::{DType, GradManager, Tensor, Var};
+
+fn windows() -> [PoolParams; 6] {
+    let new = |kernel, stride, padding| PoolParams { kernel, stride, padding };
+    [
+        PoolParams::square(2),
+        new((3, 3), (2, 2), (1, 1)),
+        new((3, 2), (1, 3), (0, 1)),
+        new((1, 1), (2, 2), (0, 0)),
+        new((5, 6), (1, 1), (0, 0)),
+        new((4, 3), (2, 1), (3, 2)),
+    ]
+}
+
+#[test]
+fn pooling_obeys_the_laws() {
+    let x = &[2, 3, 5, 6];
+    for p in windows() {
+        laws("max_pool2d", move |t| ops::max_pool2d(&t[0], p)).input(x, -2.0, 2.0).check();
+        for mode in [CountMode::IncludePadding, CountMode::ExcludePadding] {
+            laws("avg_pool2d", move |t| ops::avg_pool2d(&t[0], p, mode))
+                .input(x, -2.0, 2.0)
+                .check();
+        }
+    }
+    for to in [(1, 1), (2, 3), (3, 4), (5, 6)] {
+        laws("adaptive_max_pool2d", move |t| ops::adaptive_max_pool2d(&t[0], to))
+            .input(x, -2.0, 2.0)
+            .check();
+        laws("adaptive_avg_pool2d", move |t| ops::adaptive_avg_pool2d(&t[0], to))
+            .input(x, -2.0, 2.0)
+            .check();
+    }
+}
+
+#[test]
+fn every_tie_gets_the_gradient_of_a_maximum() {
+    let x = Var::new(Tensor::from_slice(&[1.0f32, 1.0, 0.0, 1.0], &[1, 1, 2, 2]).unwrap());
+    let mut gm = GradManager::new();
+    gm.attach(&x).unwrap().record().unwrap();
+    gm.backward(&ops::max_pool2d(&x.get(), PoolParams::square(2)).unwrap()).unwrap();
+    assert_eq!(x.grad().unwrap().get().to_vec::<f32>().unwrap(), [1.0, 1.0, 0.0, 1.0]);
+}
+
+#[test]
+fn windows_that_do_not_fit_are_errors() {
+    let t = |s: &[usize]| Tensor::ones(s, DType::F32).unwrap();
+    let p = PoolParams::square(2);
+    assert!(ops::max_pool2d(&t(&[3, 4, 4]), p).is_err());
+    assert!(ops::max_pool2d(&t(&[1, 3, 4, 4]), PoolParams::square(5)).is_err());
+    assert!(ops::avg_pool2d(&t(&[1, 1, 1, 4]), p, CountMode::IncludePadding).is_err());
+    assert!(ops::max_pool2d(&t(&[1, 1, 4, 4]), PoolParams { stride: (0, 1), ..p }).is_err());
+    assert!(ops::max_pool2d(&t(&[1, 1, 4, 4]), PoolParams { padding: (2, 0), ..p }).is_err());
+    let huge = PoolParams { padding: (usize::MAX, 0), ..p };
+    assert!(ops::max_pool2d(&t(&[1, 1, 4, 4]), huge).is_err());
+    assert!(ops::adaptive_avg_pool2d(&t(&[1, 1, 4, 4]), (5, 1)).is_err());
+    assert!(ops::adaptive_max_pool2d(&t(&[1, 1, 4, 4]), (0, 1)).is_err());
+    let empty = ops::max_pool2d(&t(&[0, 3, 4, 4]), p).unwrap();
+    assert_eq!(*empty.shape(), [0, 3, 2, 2]);
+}
