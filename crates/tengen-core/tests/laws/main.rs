@@ -6,6 +6,7 @@ mod harness;
 mod index;
 mod join;
 mod loss;
+mod norm;
 mod pool;
 mod product;
 mod reduce;
