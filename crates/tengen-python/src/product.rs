@@ -70,7 +70,9 @@ pub fn pair(name: &str, obj: Any) -> PyResult<(usize, usize)> {
         [a] => (a, a),
         [a, b] => (a, b),
         _ => {
-            return Err(PyValueError::new_err(format!("{name} takes one number or two, not {v:?}")));
+            return Err(PyValueError::new_err(format!(
+                "{name} takes one number or two, not {v:?}"
+            )));
         }
     };
     Ok((natural(obj.py(), name, a)?, natural(obj.py(), name, b)?))
