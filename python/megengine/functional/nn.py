@@ -105,7 +105,14 @@ def sync_batch_norm(
     eps_mode="additive",
     group=None,
 ) -> Tensor:
-    """Batch normalisation over all processes; of one process, ``batch_norm``."""
+    """Batch normalisation over all processes; of one process, ``batch_norm``.
+
+    >>> import megengine as mge
+    >>> import megengine.functional as F
+    >>> mean, var = mge.tensor([0.0]), mge.tensor([1.0])
+    >>> F.nn.sync_batch_norm(mge.tensor([[1.0], [3.0]]), mean, var, training=True).shape
+    (2, 1)
+    """
     if eps_mode != "additive":
         raise ValueError(f'sync_batch_norm: eps_mode is {eps_mode!r}, not "additive"')
     return batch_norm(
