@@ -299,17 +299,7 @@ pub fn logsumexp(x: &Tensor, axes: Option<&[isize]>, keepdims: bool) -> Result<T
     super::add(&total, &reshape(&top, total.shape())?)
 }
 
-/// eˣ / Σeˣ over one axis, without overflow.
-///
-/// # Errors
-/// As [`max`].
-pub fn softmax(x: &Tensor, axis: isize) -> Result<Tensor> {
-    let axes = Some(&[axis][..]);
-    let e = super::exp(&sub(x, &max(&x.detach(), axes, true)?)?)?;
-    div(&e, &sum(&e, axes, true)?)
-}
-
-/// ln of [`softmax`], accurate where that is near 0: x − logsumexp(x). More than one axis may be
+/// ln of [`softmax`](super::softmax()), accurate where that is near 0: x − logsumexp(x). More than one axis may be
 /// given.
 ///
 /// # Errors
