@@ -276,9 +276,7 @@ mod tests {
             for _ in 0..4 {
                 s.spawn(|| {
                     for _ in 0..100 {
-                        for_each(8, |_| {
-                            for_each(8, |_| drop(total.fetch_add(1, Ordering::Relaxed)))
-                        });
+                        for_each(8, |_| for_each(8, |_| _ = total.fetch_add(1, Ordering::Relaxed)));
                     }
                 });
             }
@@ -295,7 +293,7 @@ mod tests {
         }
         std::panic::set_hook(hook);
         let total = AtomicUsize::new(0);
-        for_each(16, |i| drop(total.fetch_add(i, Ordering::Relaxed)));
+        for_each(16, |i| _ = total.fetch_add(i, Ordering::Relaxed));
         assert_eq!(total.into_inner(), 120);
     }
 }

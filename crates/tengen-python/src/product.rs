@@ -69,7 +69,11 @@ pub fn pair(name: &str, obj: Any) -> PyResult<(usize, usize)> {
     let (a, b) = match v[..] {
         [a] => (a, a),
         [a, b] => (a, b),
-        _ => return Err(PyValueError::new_err(format!("{name} takes one number or two, not {v:?}"))),
+        _ => {
+            return Err(PyValueError::new_err(format!(
+                "{name} takes one number or two, not {v:?}"
+            )));
+        }
     };
     Ok((natural(obj.py(), name, a)?, natural(obj.py(), name, b)?))
 }
@@ -80,12 +84,13 @@ fn check_mode(conv_mode: &str) -> PyResult<()> {
         "convolution" => Err(PyValueError::new_err(
             "conv_mode \"convolution\" is not supported; flip the weight and use \"cross_correlation\"",
         )),
-        other => Err(PyValueError::new_err(format!("conv_mode is {other:?}, not \"cross_correlation\""))),
+        other => {
+            Err(PyValueError::new_err(format!("conv_mode is {other:?}, not \"cross_correlation\"")))
+        }
     }
 }
 
-type Convolution =
-    fn(&Tensor, &Tensor, Option<&Tensor>, ConvParams) -> tengen::Result<Tensor>;
+type Convolution = fn(&Tensor, &Tensor, Option<&Tensor>, ConvParams) -> tengen::Result<Tensor>;
 
 /// Arguments that convolutions share.
 struct Arguments<'a, 'py> {

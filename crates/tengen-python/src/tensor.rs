@@ -5,8 +5,9 @@ use crate::error::IntoPy;
 use crate::indexing::{self, PyTensorIterator};
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyTuple, PyType};
+use pyo3::types::{IntoPyDict, PyTuple, PyType};
 use std::sync::Mutex;
 use tengen::{DType, Device, Tensor, Var, ops};
 
@@ -525,7 +526,14 @@ impl PyTensor {
         let (py, me) = (slf.py(), slf.get());
         let t = me.value();
         let array = to_numpy(py, &t)?;
-        let text = array.str()?.to_string();
+        // Numbers are written out, arrays with four digits.
+        let text = if t.ndim() == 0 {
+            array.str()?.to_string()
+        } else {
+            let options = [("precision", 4)].into_py_dict(py)?;
+            let np = py.import(intern!(py, "numpy"))?;
+            np.call_method(intern!(py, "array2string"), (array,), Some(&options))?.extract()?
+        };
         let class = slf.get_type().name()?.to_string();
         let dtype = match t.dtype() {
             DType::F32 => String::new(),

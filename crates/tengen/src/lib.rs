@@ -14,6 +14,9 @@
 // Code from the derive macro names this crate.
 extern crate self as tengen;
 
+pub mod data;
+pub mod files;
 pub mod nn;
+pub mod optim;
 
 pub use tengen_core::*;

@@ -1,4 +1,4 @@
-"""Reductions, norms, sorting and tests of floating-point numbers.
+"""Products, reductions, norms, sorting and tests of floating-point numbers.
 
 >>> import megengine as mge
 >>> import megengine.functional as F
@@ -11,8 +11,10 @@ from .._tengen import (
     argmin,
     argsort,
     cumsum,
+    dot,
     isinf,
     isnan,
+    matmul,
     max,
     mean,
     min,
@@ -32,8 +34,10 @@ __all__ = [
     "argmin",
     "argsort",
     "cumsum",
+    "dot",
     "isinf",
     "isnan",
+    "matmul",
     "max",
     "mean",
     "min",

@@ -9,6 +9,7 @@ pub mod npy;
 pub mod npz;
 pub mod pickle;
 pub mod safetensors;
+mod tensor;
 
 use crate::{DType, Element, Result, bail, ensure};
 use std::fs::File;

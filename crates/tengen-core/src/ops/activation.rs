@@ -28,6 +28,7 @@ map! {
     relu6 = Relu6(x) {
         f = L::sel(x.lt(L::c(0.0)), L::c(0.0), L::sel(L::lt(L::c(6.0), x), L::c(6.0), x));
         df(dy) = [L::sel(L::and(L::lt(L::c(0.0), x), x.lt(L::c(6.0))), dy, L::c(0.0))];
+        int(x) = x.clamp(I::default(), I::from_i64(6));
     }
 
     /// 1 / (1 + e⁻ˣ), elementwise.

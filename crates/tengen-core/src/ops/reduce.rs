@@ -177,9 +177,13 @@ fn fold<F: Fold>(fold: F, x: &Tensor, n: usize, inner: usize, y: &mut Tensor) ->
 
 fn run(kind: Kind, x: &Tensor, axes: Option<&[isize]>, keepdims: bool) -> Result<Tensor> {
     let axes = Axes::new(kind.name(), axes, x.ndim())?;
-    // Bools count as integers.
-    let x = &cast(x, if x.dtype() == DType::Bool { DType::I32 } else { x.dtype() })?;
-    apply1(Reduce { kind, axes, keepdims }, &[x])
+    let op = Reduce { kind, axes, keepdims };
+    if x.dtype() != DType::Bool {
+        return apply1(op, &[x]);
+    }
+    // Bools count as integers, of which the greatest and least are bools again.
+    let y = apply1(op, &[&cast(x, DType::I32)?])?;
+    if matches!(kind, Kind::Max | Kind::Min) { cast(&y, DType::Bool) } else { Ok(y) }
 }
 
 /// The sum over `axes` (all, if `None`). Integers wrap; bools are counted as i32; the sum of

@@ -28,7 +28,10 @@ fn reshape(py: Python<'_>, inp: Any, target_shape: Any) -> New {
 /// >>> F.flatten(F.zeros((2, 3, 4)), 1).shape
 /// (2, 12)
 #[pyfunction]
-#[pyo3(signature = (inp, start_axis=0, end_axis=-1))]
+#[pyo3(
+    signature = (inp, start_axis=0, end_axis=-1),
+    text_signature = "(inp, start_axis=0, end_axis=-1)"
+)]
 fn flatten(py: Python<'_>, inp: Any, start_axis: isize, end_axis: isize) -> New {
     wrap(py, ops::flatten(&input(inp)?, start_axis, end_axis))
 }
