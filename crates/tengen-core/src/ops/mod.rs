@@ -18,6 +18,7 @@ mod matmul;
 mod pool;
 mod prelu;
 mod reduce;
+mod softmax;
 mod sort;
 pub(crate) mod symbolic;
 mod view;
@@ -36,6 +37,7 @@ pub use matmul::*;
 pub use pool::*;
 pub use prelu::prelu;
 pub use reduce::*;
+pub use softmax::*;
 pub use sort::*;
 pub use view::*;
 
