@@ -14,4 +14,6 @@ pub mod pool;
 pub mod pooling;
 pub mod random;
 pub mod reduce;
+mod rows;
+pub mod softmax;
 pub mod sort;

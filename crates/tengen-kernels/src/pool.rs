@@ -276,9 +276,7 @@ mod tests {
             for _ in 0..4 {
                 s.spawn(|| {
                     for _ in 0..100 {
-                        for_each(8, |_| {
-                            for_each(8, |_| _ = total.fetch_add(1, Ordering::Relaxed))
-                        });
+                        for_each(8, |_| for_each(8, |_| _ = total.fetch_add(1, Ordering::Relaxed)));
                     }
                 });
             }

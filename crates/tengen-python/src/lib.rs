@@ -6,6 +6,7 @@ mod convert;
 mod error;
 mod functional;
 mod indexing;
+mod nn;
 mod optimizer;
 mod product;
 mod random;
@@ -25,6 +26,7 @@ fn _tengen(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(autodiff::_apply_function, m)?)?;
     m.add_function(wrap_pyfunction!(autodiff::_without_recording, m)?)?;
     optimizer::register(m)?;
+    nn::register(m)?;
     product::register(m)?;
     random::register(m)?;
     functional::register(m)

@@ -68,7 +68,7 @@ fn _permutation(py: Python<'_>, n: usize) -> New {
 #[pyo3(signature = (inp, drop_prob, training=true))]
 fn dropout(py: Python<'_>, inp: Any, drop_prob: f64, training: bool) -> New {
     let x = crate::functional::input(inp)?;
-    wrap(py, if training { ops::dropout(&x, drop_prob) } else { Ok(x) })
+    wrap(py, ops::dropout(&x, drop_prob, training))
 }
 
 /// Adds the functions to the module.

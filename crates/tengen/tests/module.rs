@@ -280,7 +280,7 @@ fn networks_describe_themselves() {
         .push_named("act", ReLU::new());
     assert_eq!(
         net.describe(),
-        "Sequential(\n  (act): ReLU()\n  (fc): Linear(in_features=2, out_features=3, bias=True)\n)"
+        "Sequential(\n  (fc): Linear(in_features=2, out_features=3, bias=True)\n  (act): ReLU()\n)"
     );
     fn shared<T: Send + Sync>(_: &T) {}
     shared(&net);

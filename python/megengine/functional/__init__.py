@@ -1,32 +1,24 @@
 """Functions on tensors."""
 
-from .._tengen import (
-    indexing_one_hot,
-    leaky_relu,
-    logsigmoid,
-    logsoftmax,
-    logsumexp,
-    one_hot,
-    pad,
-    softmax,
-    softplus,
-)
-from . import elemwise, math, tensor
+from .._tengen import dot, erf, erfc, matmul
+from . import elemwise, loss, math, metric, nn, tensor
 from .elemwise import *
 from .math import *
+from .metric import topk_accuracy
+from .nn import *
 from .tensor import *
 
 __all__ = [
     *elemwise.__all__,
     *math.__all__,
+    *nn.__all__,
     *tensor.__all__,
-    "indexing_one_hot",
-    "leaky_relu",
-    "logsigmoid",
-    "logsoftmax",
-    "logsumexp",
-    "one_hot",
-    "pad",
-    "softmax",
-    "softplus",
+    "dot",
+    "erf",
+    "erfc",
+    "loss",
+    "matmul",
+    "metric",
+    "nn",
+    "topk_accuracy",
 ]

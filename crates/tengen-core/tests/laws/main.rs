@@ -5,6 +5,8 @@ mod elementwise;
 mod harness;
 mod index;
 mod join;
+mod loss;
+mod norm;
 mod pool;
 mod product;
 mod reduce;

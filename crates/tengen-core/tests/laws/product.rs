@@ -189,7 +189,7 @@ fn dropout_keeps_the_mean_and_follows_the_seed() {
     let x = Tensor::ones(&[100_000], DType::F32).unwrap();
     let draw = || {
         tengen_core::random::seed(5);
-        ops::dropout(&x, 0.3).unwrap().to_vec::<f32>().unwrap()
+        ops::dropout(&x, 0.3, true).unwrap().to_vec::<f32>().unwrap()
     };
     let y = draw();
     assert_eq!(y, draw());
@@ -198,7 +198,18 @@ fn dropout_keeps_the_mean_and_follows_the_seed() {
     let dropped = y.iter().filter(|v| **v == 0.0).count();
     assert!((29_000..31_000).contains(&dropped), "{dropped}");
     assert!(y.iter().all(|v| *v == 0.0 || (*v - 1.0 / 0.7).abs() < 1e-6));
-    assert_eq!(ops::dropout(&x, 0.0).unwrap().to_vec::<f32>().unwrap()[..3], [1.0; 3]);
-    assert_eq!(ops::dropout(&x, 1.0).unwrap().to_vec::<f32>().unwrap()[..3], [0.0; 3]);
-    assert!(ops::dropout(&x, 1.5).is_err());
+    assert_eq!(ops::dropout(&x, 0.9, false).unwrap().to_vec::<f32>().unwrap()[..3], [1.0; 3]);
+    assert_eq!(ops::dropout(&x, 1.0, true).unwrap().to_vec::<f32>().unwrap()[..3], [0.0; 3]);
+    assert!(ops::dropout(&x, 1.5, true).is_err());
+}
+
+#[test]
+fn embedding_obeys_the_laws() {
+    laws("embedding", |x| ops::embedding(&Tensor::from_slice(&[2, 0, 2, 1], &[2, 2])?, &x[0]))
+        .input(&[3, 4], -1.0, 1.0)
+        .check();
+    let table = Tensor::ones(&[3, 4], DType::F32).unwrap();
+    for bad in [3, -4] {
+        assert!(ops::embedding(&Tensor::from_slice(&[bad], &[1]).unwrap(), &table).is_err());
+    }
 }

@@ -83,7 +83,6 @@ stateless! {
 
 /// max(0, x) + slope·min(0, x), elementwise.
 #[derive(Module)]
-#[module(info = LeakyReLU::settings)]
 pub struct LeakyReLU {
     /// The slope for x < 0.
     pub negative_slope: f64,
@@ -95,10 +94,6 @@ impl LeakyReLU {
     /// The layer with this slope for x < 0; 0.01 is usual.
     pub fn new(negative_slope: f64) -> LeakyReLU {
         LeakyReLU { negative_slope, base: Base::new() }
-    }
-
-    fn settings(&self) -> String {
-        self.negative_slope.to_string()
     }
 }
 
@@ -112,6 +107,7 @@ impl Forward for LeakyReLU {
 
 /// eˣ / Σeˣ over one axis.
 #[derive(Module)]
+#[module(info = Softmax::settings)]
 pub struct Softmax {
     /// The axis; without one, 0 for inputs of 0, 1 or 3 dimensions and 1 for others.
     #[module(skip)]
@@ -124,6 +120,10 @@ impl Softmax {
     /// The layer over this axis.
     pub fn new(axis: Option<isize>) -> Softmax {
         Softmax { axis, base: Base::new() }
+    }
+
+    fn settings(&self) -> String {
+        self.axis.map_or("axis=None".into(), |a| format!("axis={a}"))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Convolutions.
 
 use super::{Base, Forward, Module, Parameter, init};
-use tengen_core::ops::{self, ConvParams};
+use tengen_core::ops::{self, ConvParams, Padding};
 use tengen_core::{DType, Result, Tensor, ensure};
 
 /// A weight of shape `[out, in, …taps]`, with an axis of groups in front if there are several, with
@@ -49,10 +49,25 @@ pub struct Conv2d {
     pub bias: Option<Parameter>,
     /// Stride, padding, dilation and groups.
     pub params: ConvParams,
+    /// What the padding is filled with.
+    #[module(skip)]
+    pub padding_mode: PaddingMode,
     channels: [usize; 2],
     kernel_size: [usize; 2],
     #[module(base)]
     base: Base,
+}
+
+/// What a convolution's padding is filled with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PaddingMode {
+    /// Zeros.
+    #[default]
+    Zeros,
+    /// The pixels behind the edge, mirrored at it; the edge itself is not repeated.
+    Reflect,
+    /// The pixel at the edge.
+    Replicate,
 }
 
 impl Conv2d {
@@ -86,6 +101,7 @@ impl Conv2d {
             weight: weight("Conv2d", out_channels, in_channels, &taps, params.groups)?,
             bias: None,
             params,
+            padding_mode: PaddingMode::Zeros,
             channels: [in_channels, out_channels],
             kernel_size: taps,
             base: Base::new(),
@@ -99,10 +115,11 @@ impl Conv2d {
 
 /// Settings as MegEngine's descriptions show them: those with usual values are left out.
 fn settings(channels: [usize; 2], kernel: &[usize; 2], p: &ConvParams, bias: bool) -> String {
-    let mut s = format!(
-        "{}, {}, kernel_size=({}, {}), stride={:?}",
-        channels[0], channels[1], kernel[0], kernel[1], p.stride
-    );
+    let [k0, k1] = kernel;
+    let mut s = format!("{}, {}, kernel_size=({k0}, {k1})", channels[0], channels[1]);
+    if p.stride != (1, 1) {
+        s += &format!(", stride={:?}", p.stride);
+    }
     if p.padding != (0, 0) {
         s += &format!(", padding={:?}", p.padding);
     }
@@ -122,8 +139,15 @@ impl Forward for Conv2d {
     type Input = Tensor;
     type Output = Tensor;
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let bias = self.bias.as_ref().map(|b| b.get());
-        ops::conv2d(x, &self.weight.get(), bias.as_ref(), self.params)
+        let (weight, bias) = (self.weight.get(), self.bias.as_ref().map(|b| b.get()));
+        let mode = match self.padding_mode {
+            PaddingMode::Zeros => return ops::conv2d(x, &weight, bias.as_ref(), self.params),
+            PaddingMode::Reflect => Padding::Reflect,
+            PaddingMode::Replicate => Padding::Replicate,
+        };
+        let (h, w) = self.params.padding;
+        let x = ops::pad(x, &[(0, 0), (0, 0), (h, h), (w, w)], mode)?;
+        ops::conv2d(&x, &weight, bias.as_ref(), ConvParams { padding: (0, 0), ..self.params })
     }
 }
 
@@ -171,7 +195,10 @@ impl Conv1d {
     fn settings(&self) -> String {
         let [i, o] = self.channels;
         let p = &self.params;
-        let mut s = format!("{i}, {o}, kernel_size={}, stride={}", self.kernel_size, p.stride.1);
+        let mut s = format!("{i}, {o}, kernel_size={}", self.kernel_size);
+        if p.stride.1 != 1 {
+            s += &format!(", stride={}", p.stride.1);
+        }
         if p.padding.1 != 0 {
             s += &format!(", padding={}", p.padding.1);
         }

@@ -332,17 +332,22 @@ pub trait Module: Send + Sync {
 
     /// The network as text: one module a line, with its settings.
     fn describe(&self) -> String {
-        let (name, info) = (self.type_name(), self.info());
-        let children = self.named_children();
-        if children.is_empty() {
-            return format!("{name}({info})");
-        }
-        let mut text = format!("{name}({info}");
-        for (child, module) in children {
-            text.push_str(&format!("\n  ({child}): {}", module.describe().replace('\n', "\n  ")));
-        }
-        text + "\n)"
+        describe(self.as_module(), self.named_children())
     }
+}
+
+/// The text of a module with these children.
+pub(super) fn describe<'a>(
+    module: &dyn Module,
+    children: impl IntoIterator<Item = (String, &'a dyn Module)>,
+) -> String {
+    let mut text = format!("{}({}", module.type_name(), module.info());
+    let mut lines = false;
+    for (name, child) in children {
+        text += &format!("\n  ({name}): {}", child.describe().replace('\n', "\n  "));
+        lines = true;
+    }
+    text + if lines { "\n)" } else { ")" }
 }
 
 /// Members with their dotted paths, depth first, each once.

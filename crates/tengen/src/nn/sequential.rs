@@ -2,7 +2,7 @@
 
 use super::base::Base;
 use super::field::Field;
-use super::module::{Forward, Layer, Member, Module};
+use super::module::{Forward, Layer, Member, Module, describe};
 use tengen_core::{Result, Tensor};
 
 /// Layers, each of which takes what the one before gives. They are named by number, or by the names
@@ -83,6 +83,10 @@ impl Module for Sequential {
     }
     fn type_name(&self) -> &'static str {
         "Sequential"
+    }
+    fn describe(&self) -> String {
+        // In the order of computation, not of names.
+        describe(self, self.iter().map(|(n, l)| (n.to_string(), l.as_module())))
     }
 }
 
