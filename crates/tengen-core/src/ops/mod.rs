@@ -10,6 +10,7 @@ pub(crate) mod cast;
 mod compare;
 mod conv;
 mod create;
+mod cross_entropy;
 mod dropout;
 mod embedding;
 mod index;
@@ -43,7 +44,7 @@ pub use norm::*;
 pub use pool::*;
 pub use prelu::prelu;
 pub use reduce::*;
-pub use softmax::softmax;
+pub use softmax::*;
 pub use sort::*;
 pub use view::*;
 
