@@ -36,6 +36,12 @@ impl PoolParams {
     }
 }
 
+impl From<usize> for PoolParams {
+    fn from(n: usize) -> PoolParams {
+        PoolParams::square(n)
+    }
+}
+
 /// Which windows there are.
 #[derive(Clone, Copy)]
 enum Windows {

@@ -12,7 +12,7 @@ use tengen_core::{Result, Tensor, ops};
 /// (2014).
 ///
 /// # Errors
-/// Value: p is not at least 0 and below 1.
+/// Value: p is no probability.
 ///
 /// ```
 /// use tengen::nn::{Dropout, Forward, Module};
@@ -48,6 +48,6 @@ impl Forward for Dropout {
     type Input = Tensor;
     type Output = Tensor;
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        ops::dropout(x, self.drop_prob, self.training())
+        if self.training() { ops::dropout(x, self.drop_prob) } else { Ok(x.clone()) }
     }
 }

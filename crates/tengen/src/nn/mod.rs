@@ -6,6 +6,7 @@
 mod activation;
 mod base;
 mod batchnorm;
+mod boxed;
 mod conv;
 mod dropout;
 mod embedding;

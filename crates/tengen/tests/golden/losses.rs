@@ -1,0 +1,26 @@
+//! Losses.
+
+use crate::functions::{Answer, Call};
+use tengen::ops::{self, HingeNorm, Reduction};
+
+pub fn call(c: &Call) -> Answer {
+    let (op, a) = (c.case.op(), c.args);
+    let [pred, label] = &c.inputs[..] else { return None };
+    let reduction = Reduction::from_name(a.str("reduction", "mean"))?;
+    let with_logits = a.bool("with_logits", true);
+    let result = match op {
+        "cross_entropy" => {
+            let (axis, smooth) = (a.isize("axis").unwrap_or(1), a.f64("label_smooth"));
+            ops::cross_entropy(pred, label, axis, with_logits, smooth.unwrap_or(0.0), reduction)
+        }
+        "binary_cross_entropy" => ops::binary_cross_entropy(pred, label, with_logits, reduction),
+        "l1_loss" => ops::l1_loss(pred, label, reduction),
+        "square_loss" => ops::square_loss(pred, label, reduction),
+        "hinge_loss" => {
+            let norm = if a.str("norm", "L1") == "L1" { HingeNorm::L1 } else { HingeNorm::L2 };
+            ops::hinge_loss(pred, label, norm, reduction)
+        }
+        _ => return None,
+    };
+    Some(result.map(|y| vec![y]).map_err(Into::into))
+}
