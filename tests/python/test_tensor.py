@@ -224,7 +224,6 @@ print(hashlib.sha256(b"".join(p.numpy().tobytes() for p in parts)).hexdigest())
     outputs = set()
     for threads in ("1", "2", "3"):
         env = {**os.environ, "TENGEN_NUM_THREADS": threads}
-        outputs.add(
-            subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env).stdout
-        )
+        command = [sys.executable, "-c", code]
+        outputs.add(subprocess.run(command, capture_output=True, text=True, env=env).stdout)
     assert len(outputs) == 1 and len(outputs.pop()) == 65

@@ -245,9 +245,9 @@ impl Conv {
         let groups = self.params.groups;
         let (hw, area, pixels) = (g.image.0 * g.image.1, g.taps(), g.pixels());
         let one = Geometry { k: 1, ..g };
-        // SAFETY (all three): each task's part of `y`, which is new, is its own.
-        let part = |at: usize, len: usize| unsafe {
-            std::slice::from_raw_parts_mut(y.at((at * len) as isize), len)
+        let part = |at: usize, len: usize| {
+            // SAFETY: each task's part of `y`, which is new and initialised, is its own.
+            unsafe { std::slice::from_raw_parts_mut(y.at((at * len) as isize), len) }
         };
         match self.pass {
             Pass::Forward => pool::for_each(n * groups * g.k, |t| {

@@ -48,6 +48,6 @@ impl Forward for Dropout {
     type Input = Tensor;
     type Output = Tensor;
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        if self.training() { ops::dropout(x, self.drop_prob) } else { Ok(x.clone()) }
+        ops::dropout(x, self.drop_prob, self.training())
     }
 }

@@ -51,8 +51,8 @@ fn one(c: &Call, x: &Tensor) -> Results {
         "ones_like" => ops::ones_like(x),
         "full_like" => ops::full_like(x, a.f64("value")?),
         "dropout" => {
-            let p = if a.bool("training", true) { a.f64("drop_prob")? } else { 0.0 };
-            ops::dropout(x, p)
+            let p = a.f64("drop_prob")?;
+            ops::dropout(x, p, a.bool("training", true))
         }
         _ => return None,
     };
