@@ -441,8 +441,8 @@ fn with_bias(y: Tensor, bias: Option<&Tensor>, spatial: usize) -> Result<Tensor>
     add(&y, &reshape(bias, &shape)?)
 }
 
-/// Two-dimensional convolution (cross-correlation): y[n, k, i, j] = b[k] + Σ x[n, c, i·sᵥ − pᵥ +
-/// u·dᵥ, j·sₕ − pₕ + v·dₕ]·w[k, c, u, v].
+/// Two-dimensional convolution (cross-correlation):
+/// `y[n, k, i, j] = b[k] + Σ x[n, c, i·sᵥ − pᵥ + u·dᵥ, j·sₕ − pₕ + v·dₕ]·w[k, c, u, v]`.
 ///
 /// `x` is `[n, c, h, w]`; `weight` `[k, c, r, s]`, or `[groups, k/groups, c/groups, r, s]`; `bias`
 /// has k elements in any shape. The result is `[n, k, h', w']`, h' = ⌊(h + 2p − d(r − 1) − 1)/s⌋ + 1.

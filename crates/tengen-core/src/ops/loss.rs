@@ -67,7 +67,7 @@ impl Default for CrossEntropy {
 }
 
 /// Cross entropy −Σ q·ln p between predictions and integer labels: with smoothing s,
-/// −(1 − s)·ln p[label] − s·(mean of ln p over classes).
+/// −(1 − s)·ln `p[label]` − s·(mean of ln p over classes).
 ///
 /// `label` has the shape of `pred` without the axis of classes.
 ///

@@ -1,6 +1,6 @@
 //! The operators. Each lives in one place: inference, evaluation, gradient, documentation.
 //!
-//! - An elementwise formula is a block of [`map!`] in the file of its family.
+//! - An elementwise formula is a block of `map!` in the file of its family.
 //! - A primitive implements [`Op`](crate::Op) in a file of its own.
 //! - A composed operator is a function over others.
 
