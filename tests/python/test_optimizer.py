@@ -422,14 +422,17 @@ def train(net, optimizer, batches):
 
 
 # Batch normalisation takes these biases away, so that their gradients are rounding errors, which
-# Adam brings to full size.
+# Adam brings to full size: a step of up to the learning rate either way. The running means follow
+# the biases by a tenth per step.
 FREE = {"body.conv1.bias", "body.conv2.bias"}
+FOLLOWING = {"body.bn1.running_mean", "body.bn2.running_mean"}
 
 
 def assert_same_state(net, expected):
     for name, value in net.state_dict().items():
         if name not in FREE and name != "steps":
-            np.testing.assert_allclose(value, expected[name], rtol=1e-3, atol=1e-4, err_msg=name)
+            atol = 6e-3 if name in FOLLOWING else 1e-4
+            np.testing.assert_allclose(value, expected[name], rtol=1e-3, atol=atol, err_msg=name)
 
 
 def test_adam_steps_give_the_recorded_losses_and_state(data, recorded):

@@ -17,7 +17,13 @@ from ..errors import UnsupportedError
 
 
 def ctc_loss(pred, pred_lengths, label, label_lengths, blank=0, reduction="mean"):
-    """Connectionist temporal classification; not available in this version."""
+    """Connectionist temporal classification; not available in this version.
+
+    >>> import megengine.functional as F
+    >>> F.loss.ctc_loss(None, None, None, None)
+    Traceback (most recent call last):
+    megengine.errors.UnsupportedError: ctc_loss is not available in this version
+    """
     raise UnsupportedError("ctc_loss is not available in this version")
 
 
