@@ -76,6 +76,6 @@ impl Forward for Embedding {
     type Output = Tensor;
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let weight = self.weight.get();
-        ops::take(&if self.freeze { weight.detach() } else { weight }, 0, x)
+        ops::embedding(x, &if self.freeze { weight.detach() } else { weight })
     }
 }

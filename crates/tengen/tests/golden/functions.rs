@@ -1,8 +1,8 @@
 //! Cases of functions: outputs and gradients.
 
 use crate::case::{Args, Case, Outcome, fail};
-use crate::{elementwise, index, networks, reduce, shape};
-use tengen::{GradManager, Tensor, Var};
+use crate::{elementwise, index, losses, networks, reduce, shape};
+use tengen::{DType, GradManager, Tensor, Var, ops};
 
 /// The inputs of a call, and its other arguments.
 pub struct Call<'a> {
@@ -23,7 +23,8 @@ impl Call<'_> {
 pub type Answer = Option<Outcome<Vec<Tensor>>>;
 
 fn call(c: &Call) -> Outcome<Vec<Tensor>> {
-    let runners = [elementwise::call, reduce::call, networks::call, shape::call, index::call];
+    let runners =
+        [elementwise::call, reduce::call, networks::call, shape::call, index::call, losses::call];
     match runners.iter().find_map(|run| run(c)) {
         Some(outcome) => outcome,
         None => fail!("there is no runner for {}", c.case.op()),
@@ -68,9 +69,21 @@ pub fn check(case: &Case) -> Outcome {
     gm.backward_with(&ys, Some(&dys))?;
     for (name, var) in names.iter().zip(&vars).filter(|(n, _)| grads.contains(n)) {
         match var.grad() {
-            Some(g) => case.compare(&format!("grad/{name}"), &g.get())?,
+            Some(g) => compare_grad(case, &format!("grad/{name}"), var, &g.get())?,
             None => fail!("grad/{name}: there is none"),
         }
     }
     Ok(())
+}
+
+/// A gradient has its tensor's dtype; MegEngine's of half precision is sometimes single.
+fn compare_grad(case: &Case, path: &str, var: &Var, grad: &Tensor) -> Outcome {
+    let dtype = var.with(Tensor::dtype);
+    if grad.dtype() != dtype {
+        fail!("{path}: got {grad} for a tensor of {dtype}");
+    }
+    if dtype == DType::F16 && case.array(path)?.dtype == DType::F32 {
+        return case.compare(path, &ops::cast(grad, DType::F32)?);
+    }
+    case.compare(path, grad)
 }

@@ -1,7 +1,7 @@
 //! Losses.
 
 use crate::functions::{Answer, Call};
-use tengen::ops::{self, HingeNorm, Reduction};
+use tengen::ops::{self, CrossEntropy, HingeNorm, Reduction};
 
 pub fn call(c: &Call) -> Answer {
     let (op, a) = (c.case.op(), c.args);
@@ -10,8 +10,10 @@ pub fn call(c: &Call) -> Answer {
     let with_logits = a.bool("with_logits", true);
     let result = match op {
         "cross_entropy" => {
-            let (axis, smooth) = (a.isize("axis").unwrap_or(1), a.f64("label_smooth"));
-            ops::cross_entropy(pred, label, axis, with_logits, smooth.unwrap_or(0.0), reduction)
+            let axis = a.isize("axis").unwrap_or(1);
+            let label_smooth = a.f64("label_smooth").unwrap_or(0.0);
+            let options = CrossEntropy { axis, with_logits, label_smooth, reduction };
+            ops::cross_entropy(pred, label, options)
         }
         "binary_cross_entropy" => ops::binary_cross_entropy(pred, label, with_logits, reduction),
         "l1_loss" => ops::l1_loss(pred, label, reduction),

@@ -5,6 +5,7 @@ mod elementwise;
 mod functions;
 mod index;
 mod layers;
+mod losses;
 mod modules;
 mod networks;
 mod optim;

@@ -45,15 +45,12 @@ fn one(c: &Call, x: &Tensor) -> Results {
             let keepdims = a.bool("keepdims", false);
             ops::indexing_one_hot(x, &c.inputs[1], axis.unwrap_or(1), keepdims)
         }
-        "embedding" => ops::take(&c.inputs[1], 0, x),
+        "embedding" => ops::embedding(x, &c.inputs[1]),
         "argsort" => ops::argsort(x, -1, a.bool("descending", false)),
         "zeros_like" => ops::zeros_like(x),
         "ones_like" => ops::ones_like(x),
         "full_like" => ops::full_like(x, a.f64("value")?),
-        "dropout" => {
-            let p = a.f64("drop_prob")?;
-            ops::dropout(x, p, a.bool("training", true))
-        }
+        "dropout" => ops::dropout(x, a.f64("drop_prob")?, a.bool("training", true)),
         _ => return None,
     };
     Some(result.map(|y| vec![y]))
