@@ -36,11 +36,8 @@ class Arrays:
 
 def selected(prefix):
     """(family, case) pairs of the operators whose name starts so, as parameters for a test."""
-    for family in FAMILIES:
-        for case in cases(family):
-            kind = case["op"].partition(":")[0] if ":" in case["op"] else ""
-            if kind == prefix:
-                yield family, case
+    pairs = [(family, case) for family in FAMILIES for case in cases(family)]
+    return [(f, c) for f, c in pairs if c["op"].rpartition(":")[0] == prefix]
 
 
 def name_of(value):

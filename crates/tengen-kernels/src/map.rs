@@ -109,7 +109,7 @@ impl<T: Float, M: Map<N>, const N: usize> Kernel for Forward<'_, T, M, N> {
     }
 }
 
-/// y[i] = f(x₀[i], …) for i < n.
+/// `y[i] = f(x₀[i], …)` for i < n.
 ///
 /// # Safety
 /// Each source is readable for `n` elements (one, if single) and `y` writable for `n`. `y` may be
@@ -191,7 +191,7 @@ impl<T: Float, M: Map<N>, const N: usize> Kernel for Backward<'_, T, M, N> {
     }
 }
 
-/// dxₖ[i] = ∂f/∂xₖ(x[i])·dy[i] for i < n, stored or summed as each destination says.
+/// `dxₖ[i] = ∂f/∂xₖ(x[i])·dy[i]` for i < n, stored or summed as each destination says.
 ///
 /// # Safety
 /// As [`forward`]; destinations are writable for `n` elements (sums: one) and overlap nothing.
@@ -234,7 +234,7 @@ impl<T: Float, P: Predicate<N>, const N: usize> Kernel for Test<'_, T, P, N> {
     }
 }
 
-/// y[i] = 1 where the predicate holds at x[i], else 0.
+/// `y[i] = 1` where the predicate holds at `x[i]`, else 0.
 ///
 /// # Safety
 /// Sources as in [`forward`]; `y` is writable for `n` bytes and overlaps no source.
@@ -291,7 +291,7 @@ impl<I: Copy + Default, O: Copy + Default, F: Fn([I; N]) -> O, const N: usize> K
     }
 }
 
-/// y[i] = f(x₀[i], …) for i < n, over plain elements (integers, bools): the compiler vectorises.
+/// `y[i] = f(x₀[i], …)` for i < n, over plain elements (integers, bools): the compiler vectorises.
 ///
 /// # Safety
 /// As [`forward`].

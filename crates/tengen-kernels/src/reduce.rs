@@ -188,7 +188,7 @@ impl<T: Float, F: Fold> Kernel for FoldColumns<'_, T, F> {
     }
 }
 
-/// y[o, i] = the fold of x[o, ·, i]; the fold's empty value if `n` is 0.
+/// `y[o, i]` = the fold of `x[o, ·, i]`; the fold's empty value if `n` is 0.
 ///
 /// # Panics
 /// If the slices do not have outer·n·inner and outer·inner elements.
@@ -265,7 +265,7 @@ pub fn reduce_ints<I: Copy, F: Fold>(
     }
 }
 
-/// y[o, i] = the index of the first greatest (or least) element of x[o, ·, i]; a NaN counts as
+/// `y[o, i]` = the index of the first greatest (or least) element of `x[o, ·, i]`; a NaN counts as
 /// both. `before(a, b)` says whether `a` displaces the earlier `b`.
 ///
 /// # Panics

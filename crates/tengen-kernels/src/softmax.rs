@@ -1,7 +1,7 @@
 //! Softmax and cross entropy over rows.
 //!
 //! With the greatest element m of a row x and s = Σ exp(x − m), softmax is exp(x − m)/s and the
-//! cross entropy with class t is ln s + m − x[t]; neither overflows.
+//! cross entropy with class t is ln s + m − `x[t]`; neither overflows.
 
 use crate::lanes::{Arch, Float, Kernel, Lane, Num, dispatch};
 use crate::pool;
@@ -138,7 +138,7 @@ impl<T: Float> Kernel for CrossEntropy<'_, T> {
 }
 
 /// The cross entropy of every row of `n` logits with its class, of which the share `smooth` is
-/// spread over all classes: ln Σeˣ − (1 − smooth)·x[class] − smooth·mean(x).
+/// spread over all classes: ln Σeˣ − (1 − smooth)·`x[class]` − smooth·mean(x).
 ///
 /// # Panics
 /// If the lengths do not belong together, or a class is not in 0..n.

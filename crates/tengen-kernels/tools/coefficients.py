@@ -37,8 +37,9 @@ def show(name, f, lo, hi, degree):
     print(f"// {name} on [{mp.nstr(lo, 6)}, {mp.nstr(hi, 6)}]: {mp.nstr(worst, 3)}\n[{body}]\n")
 
 
-def series(f, x0=mp.mpf("1e-15")):
+def series(f, x0="1e-15"):
     """f with its removable singularity at 0 filled in."""
+    x0 = mp.mpf(x0)
     return lambda x: f(x if abs(x) > x0 else x0)
 
 
@@ -60,14 +61,18 @@ show("erf32 p", e, 0, 1, 6)
 show("erf64 p", e, 0, 1, 13)
 
 # erfc(x) = exp(-x^2) g(t) / (1 + 2 x), t = (x - 4) / (x + 4), x in [0, 28]
-g = lambda t: (lambda x: mp.exp(x * x) * mp.erfc(x) * (1 + 2 * x))(4 * (1 + t) / (1 - t))
+def g(t):
+    x = 4 * (1 + t) / (1 - t)
+    return mp.exp(x * x) * mp.erfc(x) * (1 + 2 * x)
+
+
 show("erfc32 g", g, -1, mp.mpf(7) / 15, 10)
 show("erfc64 g", g, -1, mp.mpf(3) / 4, 23)
 
 # sin(r) = r + r^3 s(r^2), cos(r) = 1 - r^2/2 + r^4 c(r^2), |r| <= pi/4
 quarter = (mp.pi / 4 * mp.mpf("1.001")) ** 2
-s = series(lambda z: (mp.sin(mp.sqrt(z)) - mp.sqrt(z)) / mp.sqrt(z) ** 3, mp.mpf("1e-9"))
-c = series(lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2, mp.mpf("1e-9"))
+s = series(lambda z: (mp.sin(mp.sqrt(z)) - mp.sqrt(z)) / mp.sqrt(z) ** 3, "1e-9")
+c = series(lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2, "1e-9")
 show("sin32", s, 0, quarter, 3)
 show("sin64", s, 0, quarter, 7)
 show("cos32", c, 0, quarter, 3)

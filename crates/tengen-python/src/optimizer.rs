@@ -10,7 +10,6 @@ type Ref<'a, 'py> = &'a Bound<'py, PyTensor>;
 /// Changes `param` by a step of gradient descent along `grad`, and `velocity` if there is one.
 #[pyfunction]
 #[pyo3(signature = (param, grad, velocity, lr, momentum, nesterov, weight_decay, /))]
-#[expect(clippy::too_many_arguments, reason = "the settings of the Python class, by position")]
 fn sgd_step(
     param: Ref,
     grad: Ref,

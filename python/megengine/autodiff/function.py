@@ -33,9 +33,7 @@ class Function:
     def __call__(self, *inputs):
         for x in inputs:
             if not isinstance(x, Tensor):
-                raise TypeError(
-                    f"op Function expect type Tensor as inputs, got {type(x)}"
-                )
+                raise TypeError(f"op Function expect type Tensor as inputs, got {type(x)}")
         outputs = _tengen._without_recording(lambda: self.forward(*inputs))
         if isinstance(outputs, Tensor):
             return _tengen._apply_function(inputs, [outputs], self.backward)[0]

@@ -1,6 +1,6 @@
 """Functions on tensors."""
 
-from .._tengen import dot, erf, erfc, matmul
+from .._tengen import erf, erfc
 from . import elemwise, loss, math, metric, nn, tensor
 from .elemwise import *
 from .math import *
@@ -13,11 +13,9 @@ __all__ = [
     *math.__all__,
     *nn.__all__,
     *tensor.__all__,
-    "dot",
     "erf",
     "erfc",
     "loss",
-    "matmul",
     "metric",
     "nn",
     "topk_accuracy",

@@ -131,7 +131,7 @@ impl GradManager {
     /// # Errors
     /// Value: not recording. Unsupported: an operator between has no gradient.
     pub fn backward(&mut self, y: &Tensor) -> Result<()> {
-        self.backward_with(&[y.clone()], None)
+        self.backward_with(std::slice::from_ref(y), None)
     }
 
     /// Adds the gradients of the sum over `ys` of y·dy to the attached variables, and stops

@@ -112,7 +112,7 @@ pub fn write(mut out: impl Write, array: &Array) -> Result<()> {
 /// Writes an array to a file, atomically.
 ///
 /// # Errors
-/// As [`write`]; they name the path.
+/// As [`write()`]; they name the path.
 pub fn save(path: impl AsRef<Path>, array: &Array) -> Result<()> {
     atomic::write(path, |out| write(out, array))
 }

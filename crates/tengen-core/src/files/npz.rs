@@ -160,7 +160,7 @@ pub fn write(
 /// Writes arrays to a file, atomically.
 ///
 /// # Errors
-/// As [`write`]; they name the path.
+/// As [`write()`]; they name the path.
 pub fn save(
     path: impl AsRef<Path>,
     arrays: &BTreeMap<String, Array>,

@@ -245,9 +245,9 @@ impl Conv {
         let groups = self.params.groups;
         let (hw, area, pixels) = (g.image.0 * g.image.1, g.taps(), g.pixels());
         let one = Geometry { k: 1, ..g };
-        // SAFETY (all three): each task's part of `y`, which is new, is its own.
-        let part = |at: usize, len: usize| unsafe {
-            std::slice::from_raw_parts_mut(y.at((at * len) as isize), len)
+        let part = |at: usize, len: usize| {
+            // SAFETY: each task's part of `y`, which is new and initialised, is its own.
+            unsafe { std::slice::from_raw_parts_mut(y.at((at * len) as isize), len) }
         };
         match self.pass {
             Pass::Forward => pool::for_each(n * groups * g.k, |t| {
@@ -441,8 +441,8 @@ fn with_bias(y: Tensor, bias: Option<&Tensor>, spatial: usize) -> Result<Tensor>
     add(&y, &reshape(bias, &shape)?)
 }
 
-/// Two-dimensional convolution (cross-correlation): y[n, k, i, j] = b[k] + Σ x[n, c, i·sᵥ − pᵥ +
-/// u·dᵥ, j·sₕ − pₕ + v·dₕ]·w[k, c, u, v].
+/// Two-dimensional convolution (cross-correlation):
+/// `y[n, k, i, j] = b[k] + Σ x[n, c, i·sᵥ − pᵥ + u·dᵥ, j·sₕ − pₕ + v·dₕ]·w[k, c, u, v]`.
 ///
 /// `x` is `[n, c, h, w]`; `weight` `[k, c, r, s]`, or `[groups, k/groups, c/groups, r, s]`; `bias`
 /// has k elements in any shape. The result is `[n, k, h', w']`, h' = ⌊(h + 2p − d(r − 1) − 1)/s⌋ + 1.

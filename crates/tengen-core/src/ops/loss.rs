@@ -1,11 +1,9 @@
 //! Losses: how far predictions are from targets.
 
-use super::{
-    abs, add, cast, indexing_one_hot, log, logsigmoid, logsoftmax, mean, mul, neg, relu, square,
-    sub, sum,
-};
+use super::cross_entropy::cross_entropy_with_logits;
+use super::{abs, cast, indexing_one_hot, log, map, mean, mul, neg, relu, square, sub, sum};
 use crate::shape::normalize_axis;
-use crate::{DType, Result, Tensor, bail, ensure};
+use crate::{DType, Result, Tensor, ensure};
 
 /// What becomes of the losses of single elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,7 +67,7 @@ impl Default for CrossEntropy {
 }
 
 /// Cross entropy −Σ q·ln p between predictions and integer labels: with smoothing s,
-/// −(1 − s)·ln p[label] − s·(mean of ln p over classes).
+/// −(1 − s)·ln `p[label]` − s·(mean of ln p over classes).
 ///
 /// `label` has the shape of `pred` without the axis of classes.
 ///
@@ -91,15 +89,18 @@ pub fn cross_entropy(pred: &Tensor, label: &Tensor, options: CrossEntropy) -> Re
         Value,
         "cross_entropy: label_smooth is {label_smooth}; it must be at least 0 and below 1"
     );
-    let axis = normalize_axis("cross_entropy", axis, pred.ndim())? as isize;
-    if label.ndim() + 1 != pred.ndim() {
-        bail!(
-            Shape,
-            "cross_entropy: label must have one dimension less than pred (pred: {pred}, label: {label})"
-        );
-    }
+    let axis = normalize_axis("cross_entropy", axis, pred.ndim())?;
+    let wanted = pred.shape().without(axis);
+    ensure!(
+        *label.shape() == wanted,
+        Shape,
+        "cross_entropy: label must have shape {wanted}, that of pred without axis {axis} (pred: {pred}, label: {label})"
+    );
     let label = cast(label, if label.dtype().is_float() { DType::I32 } else { label.dtype() })?;
-    let logp = if with_logits { logsoftmax(pred, &[axis])? } else { log(pred)? };
+    if with_logits {
+        return reduction.apply(&cross_entropy_with_logits(pred, &label, axis, label_smooth)?);
+    }
+    let (logp, axis) = (log(pred)?, axis as isize);
     let mut losses = neg(&indexing_one_hot(&logp, &label, axis, false)?)
         .map_err(|e| e.context("cross_entropy"))?;
     if label_smooth > 0.0 {
@@ -108,6 +109,30 @@ pub fn cross_entropy(pred: &Tensor, label: &Tensor, options: CrossEntropy) -> Re
         losses = sub(&mul(&losses, &scale(1.0 - label_smooth)?)?, &even)?;
     }
     reduction.apply(&losses)
+}
+
+map! {
+    /// −t·ln σ(x) − (1 − t)·ln(1 − σ(x)), elementwise, with σ(x) = 1 / (1 + e⁻ˣ), without overflow.
+    logistic_loss = LogisticLoss(x, t) {
+        f = L::sel(x.lt(L::c(0.0)), L::c(0.0), x).sub(x.mul(t)).add(x.abs().neg().exp().log1p());
+        df(dy) = [dy.mul(x.sigmoid().sub(t)), dy.mul(x.neg())];
+    }
+
+    /// −t·ln p − (1 − t)·ln(1 − p), elementwise; terms with factor 0 are 0.
+    binary_nll = BinaryNll(p, t) {
+        f = {
+            let (zero, one) = (L::c(0.0), L::c(1.0));
+            let hit = L::sel(t.eq(zero), zero, t.mul(p.log()));
+            let miss = L::sel(t.eq(one), zero, one.sub(t).mul(p.neg().log1p()));
+            hit.add(miss).neg()
+        };
+        df(dy) = {
+            let (zero, one) = (L::c(0.0), L::c(1.0));
+            let hit = L::sel(t.eq(zero), zero, t.div(p));
+            let miss = L::sel(t.eq(one), zero, one.sub(t).div(one.sub(p)));
+            [dy.mul(miss.sub(hit)), dy.mul(p.neg().log1p().sub(p.log()))]
+        };
+    }
 }
 
 /// −(q·ln p + (1 − q)·ln(1 − p)), elementwise, of targets q in 0..=1 and probabilities p, which are
@@ -121,15 +146,11 @@ pub fn binary_cross_entropy(
     with_logits: bool,
     reduction: Reduction,
 ) -> Result<Tensor> {
-    let one = Tensor::ones(&[], pred.dtype())?;
-    let (p, q) = if with_logits {
-        (logsigmoid(pred)?, logsigmoid(&neg(pred)?)?)
+    reduction.apply(&if with_logits {
+        logistic_loss(pred, label)
     } else {
-        (log(pred)?, log(&sub(&one, pred)?)?)
-    };
-    let label = cast(label, pred.dtype())?;
-    let total = add(&mul(&label, &p)?, &mul(&sub(&one, &label)?, &q)?)?;
-    reduction.apply(&neg(&total)?)
+        binary_nll(pred, label)
+    }?)
 }
 
 /// |pred − label|, elementwise.

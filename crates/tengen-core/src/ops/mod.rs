@@ -1,6 +1,6 @@
 //! The operators. Each lives in one place: inference, evaluation, gradient, documentation.
 //!
-//! - An elementwise formula is a block of [`map!`] in the file of its family.
+//! - An elementwise formula is a block of `map!` in the file of its family.
 //! - A primitive implements [`Op`](crate::Op) in a file of its own.
 //! - A composed operator is a function over others.
 
@@ -10,6 +10,7 @@ pub(crate) mod cast;
 mod compare;
 mod conv;
 mod create;
+mod cross_entropy;
 mod dropout;
 mod embedding;
 mod index;
@@ -21,6 +22,7 @@ mod norm;
 mod pool;
 mod prelu;
 mod reduce;
+mod softmax;
 mod sort;
 pub(crate) mod symbolic;
 mod view;
@@ -42,6 +44,7 @@ pub use norm::*;
 pub use pool::*;
 pub use prelu::prelu;
 pub use reduce::*;
+pub use softmax::*;
 pub use sort::*;
 pub use view::*;
 

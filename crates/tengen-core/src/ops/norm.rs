@@ -212,7 +212,7 @@ impl Norm {
     }
 
     /// What gradients to mean and variance add to that to x: dmean/n + 2·dvar·(x − mean)/n.
-    fn from_statistics(&self, g: &Gradient) -> Result<Option<Tensor>> {
+    fn through_statistics(&self, g: &Gradient) -> Result<Option<Tensor>> {
         let (dmean, dvar) = (g.dy_if_any(1), g.dy_if_any(2));
         if dmean.is_none() && dvar.is_none() {
             return Ok(None);
@@ -306,7 +306,7 @@ impl Op for Norm {
             None => smallvec![None; g.inputs()],
         };
         if g.needs(0)
-            && let Some(more) = self.from_statistics(g)?
+            && let Some(more) = self.through_statistics(g)?
         {
             grads[0] = Some(match grads[0].take() {
                 Some(dx) => add(&dx, &more)?,

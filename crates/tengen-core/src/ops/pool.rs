@@ -197,9 +197,9 @@ impl Op for MaxPool {
     fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
         let (g, _) = self.windows.geometry(self.name(), x[0].shape())?;
         let pass = self.pass;
-        Ok(smallvec![in_floats!(x, out[0].dtype, T, x => by_planes(
+        Ok(smallvec![in_floats!(x, out[0].dtype, T, inputs => by_planes(
             &g,
-            x,
+            inputs,
             out[0].shape,
             |x: &[&[T]], y: &mut [T]| match pass {
                 MaxPass::Forward => kernels::max_pool2d(&g, x[0], y),
@@ -265,9 +265,9 @@ impl Op for AvgPool {
         let image = self.back.unwrap_or(*x[0].shape());
         let (g, _) = self.windows.geometry(self.name(), &image)?;
         let (mode, back) = (self.mode, self.back.is_some());
-        Ok(smallvec![in_floats!(x, out[0].dtype, T, x => by_planes(
+        Ok(smallvec![in_floats!(x, out[0].dtype, T, inputs => by_planes(
             &g,
-            x,
+            inputs,
             out[0].shape,
             |x: &[&[T]], y: &mut [T]| if back {
                 kernels::avg_pool2d_backward(&g, mode, x[0], y)

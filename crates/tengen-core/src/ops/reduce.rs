@@ -1,6 +1,6 @@
 //! Reductions over axes.
 
-use super::{broadcast_to, cast, div, equal, log, mul, reshape, select, square, sub};
+use super::{broadcast_to, cast, div, equal, mul, reshape, select, square, sub};
 use crate::autograd::Gradient;
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::ops::cast::cast_raw;
@@ -288,38 +288,6 @@ pub fn norm(x: &Tensor, p: f64, axes: Option<&[isize]>, keepdims: bool) -> Resul
 pub fn normalize(x: &Tensor, p: f64, axes: Option<&[isize]>, eps: f64) -> Result<Tensor> {
     let norm = norm(x, p, axes, true)?;
     div(x, &super::maximum(&norm, &Tensor::full(&[], eps, norm.dtype())?)?)
-}
-
-/// ln Σeˣ over `axes`, without overflow.
-///
-/// # Errors
-/// As [`max`].
-pub fn logsumexp(x: &Tensor, axes: Option<&[isize]>, keepdims: bool) -> Result<Tensor> {
-    let top = max(&x.detach(), axes, true)?;
-    // An infinite maximum would give ∞ − ∞.
-    let zero = Tensor::zeros(&[], top.dtype())?;
-    let top = select(&super::isinf(&top)?, &zero, &top)?;
-    let total = log(&sum(&super::exp(&sub(x, &top)?)?, axes, keepdims)?)?;
-    super::add(&total, &reshape(&top, total.shape())?)
-}
-
-/// eˣ / Σeˣ over one axis, without overflow.
-///
-/// # Errors
-/// As [`max`].
-pub fn softmax(x: &Tensor, axis: isize) -> Result<Tensor> {
-    let axes = Some(&[axis][..]);
-    let e = super::exp(&sub(x, &max(&x.detach(), axes, true)?)?)?;
-    div(&e, &sum(&e, axes, true)?)
-}
-
-/// ln of [`softmax`], accurate where that is near 0: x − logsumexp(x). More than one axis may be
-/// given.
-///
-/// # Errors
-/// As [`max`].
-pub fn logsoftmax(x: &Tensor, axes: &[isize]) -> Result<Tensor> {
-    sub(x, &logsumexp(x, Some(axes), true)?)
 }
 
 /// Index of an extremum.

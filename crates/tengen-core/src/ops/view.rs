@@ -70,7 +70,7 @@ pub fn reshape_infer(x: &Tensor, shape: &[isize]) -> Result<Tensor> {
     if let Some(i) = open {
         let known = Shape::new(&dims)?.numel();
         ensure!(
-            known != 0 && x.numel() % known == 0,
+            known != 0 && x.numel().is_multiple_of(known),
             Shape,
             "reshape: the {} elements of {x} do not fill shape {shape:?}",
             x.numel()

@@ -225,7 +225,7 @@ impl Laws {
         let values: Vec<Tensor> = vars.iter().map(Var::get).collect();
         let y = self.weighted(&values).unwrap();
         gm.backward(&y).unwrap_or_else(|e| panic!("{}: {e}", self.name));
-        vars.iter().map(|v| grad_or_zero(v)).collect()
+        vars.iter().map(grad_or_zero).collect()
     }
 
     fn gradient(&self, data: &[Vec<f64>]) {
@@ -286,7 +286,7 @@ impl Laws {
             v.set_grad(None);
         }
         outer.backward(&total).unwrap_or_else(|e| panic!("{} second order: {e}", self.name));
-        let got: Vec<Vec<f64>> = vars.iter().map(|v| grad_or_zero(v)).collect();
+        let got: Vec<Vec<f64>> = vars.iter().map(grad_or_zero).collect();
         let value = |data: &[Vec<f64>]| self.gradients(data).iter().flatten().map(|g| g * g).sum();
         self.central(data, &got, "second gradient", value);
     }

@@ -152,7 +152,7 @@ fn selection_obeys_the_laws() {
 #[test]
 fn large_selections_are_shared_between_threads() {
     let (n, wide) = (5000, 40);
-    let at: Vec<i32> = (0..n).map(|i| (i * 7919 % n) as i32).collect();
+    let at: Vec<i32> = (0..n).map(|i| i * 7919 % n).collect();
     let i = ints(&at, &[n as usize]);
     let j = i.clone();
     laws("take", move |x| ops::take(&x[0], 0, &i))

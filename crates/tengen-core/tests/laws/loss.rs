@@ -9,25 +9,6 @@ const ALL: [Reduction; 3] = [Reduction::Mean, Reduction::Sum, Reduction::None];
 #[test]
 fn losses_obey_the_laws() {
     for reduction in ALL {
-        for label_smooth in [0.0, 0.1] {
-            laws("cross_entropy", move |x| {
-                let label = Tensor::from_slice(&[2, 0, 1], &[3])?;
-                let options = CrossEntropy { label_smooth, reduction, ..Default::default() };
-                ops::cross_entropy(&x[0], &label, options)
-            })
-            .input(&[3, 4], -2.0, 2.0)
-            .no_halves()
-            .check();
-        }
-        laws("cross_entropy", move |x| {
-            let label = Tensor::from_slice(&[1, 0, 2, 1], &[2, 2])?;
-            let options =
-                CrossEntropy { axis: 1, with_logits: false, reduction, label_smooth: 0.0 };
-            ops::cross_entropy(&x[0], &label, options)
-        })
-        .input(&[2, 3, 2], 0.1, 0.9)
-        .no_halves()
-        .check();
         let pair =
             |name, f: fn(&Tensor, &Tensor, Reduction) -> tengen_core::Result<Tensor>, low| {
                 laws(name, move |x| f(&x[0], &x[1], reduction))
@@ -48,6 +29,63 @@ fn losses_obey_the_laws() {
                 .check();
         }
     }
+}
+
+#[test]
+fn softmax_obeys_the_laws() {
+    for axis in [0, 1, -1] {
+        laws("softmax", move |x| ops::softmax(&x[0], axis)).input(&[3, 4, 5], -2.0, 2.0).check();
+    }
+    laws("softmax", |x| ops::softmax(&x[0], -1)).input(&[2, 300], -3.0, 3.0).check();
+}
+
+#[test]
+fn cross_entropy_obeys_the_laws() {
+    let cases: [(&[usize], &[usize], isize); 4] =
+        [(&[4, 5], &[4], 1), (&[5, 3], &[3], 0), (&[2, 3, 2, 4], &[2, 2, 4], 1), (&[7], &[], -1)];
+    for (shape, label_shape, axis) in cases {
+        let classes = shape[axis.rem_euclid(shape.len() as isize) as usize];
+        let n: usize = label_shape.iter().product();
+        let label: Vec<i32> = (0..n).map(|i| (i * 7 % classes) as i32).collect();
+        let label = Tensor::from_slice(&label, label_shape).unwrap();
+        for smooth in [0.0, 0.1] {
+            for reduction in ALL {
+                for (with_logits, low) in [(true, -2.0), (false, 0.2)] {
+                    let label = label.clone();
+                    laws("cross_entropy", move |x| {
+                        let label_smooth = smooth;
+                        let options = CrossEntropy { axis, with_logits, label_smooth, reduction };
+                        ops::cross_entropy(&x[0], &label, options)
+                    })
+                    .input(shape, low, 0.9)
+                    .rtol(2e-5)
+                    .no_halves()
+                    .check();
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn losses_of_two_classes_obey_the_laws() {
+    laws("logistic_loss", |x| ops::logistic_loss(&x[0], &x[1]))
+        .input(&[3, 4], -2.0, 2.0)
+        .input(&[3, 4], 0.0, 1.0)
+        .check();
+    laws("binary_nll", |x| ops::binary_nll(&x[0], &x[1]))
+        .input(&[3, 4], 0.2, 0.8)
+        .input(&[3, 4], 0.0, 1.0)
+        .check();
+}
+
+#[test]
+fn certain_probabilities_cost_nothing() {
+    let t = |v: &[f32]| Tensor::from_slice(v, &[v.len()]).unwrap();
+    let loss = ops::binary_nll(&t(&[0.0, 1.0, 0.0]), &t(&[0.0, 1.0, 1.0])).unwrap();
+    assert_eq!(loss.to_vec::<f32>().unwrap(), [0.0, 0.0, f32::INFINITY]);
+    let large = ops::logistic_loss(&t(&[1e4, -1e4]), &t(&[1.0, 1.0])).unwrap();
+    assert_eq!(large.to_vec::<f32>().unwrap(), [0.0, 1e4]);
 }
 
 #[test]

@@ -149,7 +149,8 @@ fn convolutions_obey_the_laws_and_agree_with_the_definition() {
 
 #[test]
 fn transposed_convolutions_obey_the_laws() {
-    let cases: [(&[usize], &[usize], ConvParams, (usize, usize)); 4] = [
+    type Case = (&'static [usize], &'static [usize], ConvParams, (usize, usize));
+    let cases: [Case; 4] = [
         (&[2, 3, 4, 5], &[3, 2, 3, 3], params((1, 1), (0, 0), (1, 1), 1), (0, 0)),
         (&[2, 3, 4, 5], &[3, 2, 3, 2], params((2, 3), (1, 0), (1, 1), 1), (1, 2)),
         (&[2, 4, 3, 3], &[2, 2, 3, 3, 3], params((2, 2), (1, 1), (1, 1), 2), (0, 0)),

@@ -8,7 +8,7 @@ use tengen_core::{DType, Result, Tensor, ensure};
 /// normal elements of variance 1 / fan in.
 fn weight(op: &str, out: usize, input: usize, taps: &[usize], groups: usize) -> Result<Parameter> {
     ensure!(
-        groups > 0 && out % groups == 0 && input % groups == 0,
+        groups > 0 && out.is_multiple_of(groups) && input.is_multiple_of(groups),
         Value,
         "{op}: {input} input and {out} output channels do not divide into {groups} groups"
     );

@@ -3,7 +3,7 @@
 use super::{Base, Forward, Module, Parameter, init};
 use tengen_core::{DType, Result, Tensor, ensure, ops};
 
-/// A table whose rows are looked up by index: yᵢ = W[xᵢ].
+/// A table whose rows are looked up by index: `yᵢ = W[xᵢ]`.
 ///
 /// Integers of any shape `[…]` become `[…, embedding_dim]`. The weight is
 /// `[num_embeddings, embedding_dim]`, at first with normal elements of variance 1.

@@ -1,6 +1,6 @@
 //! Modules: the walk over what they hold, and the methods that follow from it.
 
-use super::base::{Base, HookHandle};
+use super::base::{Base, ForwardHook, ForwardPreHook, HookHandle};
 use super::param::{Buffer, Parameter};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -231,21 +231,12 @@ pub trait Module: Send + Sync {
     }
 
     /// Adds a hook that runs before `forward`, after those already there.
-    fn register_forward_pre_hook(
-        &self,
-        hook: Box<dyn Fn(&dyn Module, &[Tensor]) -> Result<Option<Vec<Tensor>>> + Send + Sync>,
-    ) -> HookHandle {
+    fn register_forward_pre_hook(&self, hook: Box<ForwardPreHook>) -> HookHandle {
         self.base().add_pre_hook(Arc::from(hook))
     }
 
     /// Adds a hook that runs after `forward`, after those already there.
-    #[allow(clippy::type_complexity)]
-    fn register_forward_hook(
-        &self,
-        hook: Box<
-            dyn Fn(&dyn Module, &[Tensor], &[Tensor]) -> Result<Option<Vec<Tensor>>> + Send + Sync,
-        >,
-    ) -> HookHandle {
+    fn register_forward_hook(&self, hook: Box<ForwardHook>) -> HookHandle {
         self.base().add_hook(Arc::from(hook))
     }
 

@@ -179,7 +179,7 @@ impl GroupNorm {
         params: NormParams,
     ) -> Result<GroupNorm> {
         ensure!(
-            num_groups > 0 && num_channels % num_groups == 0,
+            num_groups > 0 && num_channels.is_multiple_of(num_groups),
             Value,
             "GroupNorm: {num_channels} channels do not divide into {num_groups} groups"
         );

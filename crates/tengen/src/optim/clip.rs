@@ -45,7 +45,7 @@ pub fn clip_grad_norm<'a>(
             ops::norm(&Tensor::from_slice(&norms, &[norms.len()])?, ord, None, false)?.item()?;
         let scale = max_norm / (norm + 1e-6);
         // A NaN in the gradients spreads to all of them.
-        if !(scale >= 1.0) {
+        if scale < 1.0 || scale.is_nan() {
             for grad in &grads {
                 let g = grad.get().detach();
                 grad.replace(ops::mul(&g, &Tensor::full(&[], scale, g.dtype())?)?);

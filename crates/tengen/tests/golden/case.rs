@@ -117,7 +117,7 @@ impl<'a> Args<'a> {
     }
 
     pub fn f64(&self, name: &str) -> Option<f64> {
-        self.get(name).map(|v| v.as_f64().unwrap_or_else(|| if v == &true { 1.0 } else { 0.0 }))
+        self.get(name).map(|v| v.as_f64().unwrap_or_else(|| if *v == true { 1.0 } else { 0.0 }))
     }
 
     pub fn bool(&self, name: &str, usual: bool) -> bool {

@@ -212,7 +212,7 @@ impl<'a> Arena<'a> {
     /// The `k`-th value within a node.
     fn child(&self, id: Id, k: usize) -> Option<Id> {
         fn of_pairs(pairs: &[(Id, Id)], k: usize) -> Option<Id> {
-            pairs.get(k / 2).map(|&(key, value)| if k % 2 == 0 { key } else { value })
+            pairs.get(k / 2).map(|&(key, value)| if k.is_multiple_of(2) { key } else { value })
         }
         match &self.nodes[id as usize] {
             Node::List(items) | Node::Tuple(items) | Node::Set(items) => items.get(k).copied(),
