@@ -184,8 +184,11 @@ impl<D: Dataset> DataLoader<D> {
 
     /// The number of batches of an epoch.
     pub fn len(&self) -> usize {
-        let n = self.dataset.len();
-        if self.drop_last { n / self.batch_size } else { n.div_ceil(self.batch_size) }
+        self.batches(self.dataset.len())
+    }
+
+    fn batches(&self, examples: usize) -> usize {
+        if self.drop_last { examples / self.batch_size } else { examples.div_ceil(self.batch_size) }
     }
 
     /// Whether an epoch has no batches.
@@ -198,15 +201,16 @@ impl<D: Dataset> DataLoader<D> {
     /// # Errors
     /// Value: there are more examples than can be shuffled. Memory: their order cannot be had.
     pub fn epoch(&self) -> Result<Batches<'_, D>> {
+        let examples = self.dataset.len();
         let order = match &self.shuffle {
             None => None,
             Some(generator) => {
-                let order = generator.permutation(self.dataset.len())?;
+                let order = generator.permutation(examples)?;
                 let order = ops::cast(&order, DType::I64)?.to_vec::<i64>()?;
                 Some(order.into_iter().map(|i| i as usize).collect())
             }
         };
-        Ok(Batches { loader: self, order, next: 0..self.len() })
+        Ok(Batches { loader: self, order, examples, next: 0..self.batches(examples) })
     }
 }
 
@@ -215,6 +219,7 @@ impl<D: Dataset> DataLoader<D> {
 pub struct Batches<'a, D> {
     loader: &'a DataLoader<D>,
     order: Option<Vec<usize>>,
+    examples: usize,
     next: Range<usize>,
 }
 
@@ -222,7 +227,7 @@ impl<D: Dataset> Iterator for Batches<'_, D> {
     type Item = Result<Vec<Tensor>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (size, n) = (self.loader.batch_size, self.loader.dataset.len());
+        let (size, n) = (self.loader.batch_size, self.examples);
         let from = self.next.next()? * size;
         let to = n.min(from.saturating_add(size));
         Some(match &self.order {

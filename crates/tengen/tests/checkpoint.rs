@@ -5,7 +5,7 @@ use tengen::files::{self, pickle};
 use tengen::nn::*;
 use tengen::ops::{self, ConvParams, CrossEntropy};
 use tengen::optim::{Adam, Optimizer, OptimizerState};
-use tengen::{DType, GradManager, Result, Tensor};
+use tengen::{DType, GradManager, Result, Tensor, Var};
 
 /// The net that the files' README describes.
 #[derive(Module)]
@@ -84,6 +84,21 @@ fn a_state_dict_gives_the_numbers_it_gave_there() {
 /// rounding errors, which Adam scales up to whole steps, and running means contain it.
 fn is_determined(name: &str) -> bool {
     !["conv1.bias", "conv2.bias", "running_mean", "steps"].iter().any(|n| name.ends_with(n))
+}
+
+#[test]
+fn prelu_gives_the_numbers_and_gradients_it_gave_there() {
+    let want = expected("prelu.npz");
+    let (layer, x) = (PReLU::new(4, 0.1).unwrap(), Var::new(want["x"].clone()));
+    layer.weight.set(want["weight"].clone()).unwrap();
+    let mut gm = GradManager::new();
+    gm.attach_all([&x, layer.weight.var()]).unwrap();
+    gm.record().unwrap();
+    let y = layer.call(&x.get()).unwrap();
+    assert_close("y", &y, &want["y"], 1e-6);
+    gm.backward_with(&[y], Some(&[want["dy"].clone()])).unwrap();
+    assert_close("dx", &x.grad().unwrap().get(), &want["dx"], 1e-6);
+    assert_close("dweight", &layer.weight.grad().unwrap().get(), &want["dweight"], 1e-5);
 }
 
 /// One training step on batch `i`; gives the loss.

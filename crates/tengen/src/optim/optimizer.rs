@@ -78,8 +78,8 @@ pub trait Rule: Clone {
     /// The learning rate; 0 if the rule has none.
     fn lr(&self) -> f64 {
         let mut own = self.clone();
-        let settings = own.settings();
-        settings.into_iter().find(|(n, _)| *n == "lr").map_or(0.0, |(_, v)| *v[0])
+        let lr = own.settings().into_iter().find(|(n, _)| *n == "lr");
+        lr.and_then(|(_, v)| v.first().map(|v| **v)).unwrap_or(0.0)
     }
 
     /// Sets the learning rate.
