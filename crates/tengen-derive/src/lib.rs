@@ -116,6 +116,7 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
             }
         },
     };
+    let declared: Vec<String> = fields.iter().map(|(text, ..)| text.clone()).collect();
     if matches!(data.fields, Fields::Named(_)) {
         fields.sort_by(|a, b| a.0.cmp(&b.0));
     }
@@ -156,6 +157,9 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
             }
             fn type_name(&self) -> &'static str {
                 #text
+            }
+            fn declared(&self) -> &'static [&'static str] {
+                &[#(#declared),*]
             }
             #info
             #flatten

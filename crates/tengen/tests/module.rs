@@ -241,6 +241,18 @@ fn state_is_loaded_whole_or_not_at_all() {
 }
 
 #[test]
+fn pointers_to_modules_are_the_modules() {
+    let shared: Arc<dyn Layer> = Arc::new(Linear::new(3, 3).unwrap());
+    let boxed: Box<dyn Layer> = Box::new(Linear::new(3, 3).unwrap());
+    let net = Sequential::new().push(shared.clone()).push(boxed).push(shared.clone());
+    assert_eq!(net.parameters(true).len(), 4);
+    net.eval();
+    assert!(!shared.training());
+    let x = Tensor::ones(&[1, 3], DType::F32).unwrap();
+    assert_eq!(*net.call(&x).unwrap().shape(), [1, 3]);
+}
+
+#[test]
 fn parameters_are_replaced_by_position() {
     let net = net();
     let n = net.parameters(true).len();
@@ -282,6 +294,18 @@ fn networks_describe_themselves() {
         net.describe(),
         "Sequential(\n  (fc): Linear(in_features=2, out_features=3, bias=True)\n  (act): ReLU()\n)"
     );
+    #[derive(Module)]
+    struct Pair {
+        second: Linear,
+        first: Sequential,
+    }
+    let pair = Pair { second: Linear::new(3, 1).unwrap(), first: net };
+    assert_eq!(
+        pair.describe(),
+        "Pair(\n  (second): Linear(in_features=3, out_features=1, bias=True)\n  (first): Sequential(\n    \
+         (fc): Linear(in_features=2, out_features=3, bias=True)\n    (act): ReLU()\n  )\n)"
+    );
+    let net = pair.first;
     fn shared<T: Send + Sync>(_: &T) {}
     shared(&net);
 }

@@ -19,6 +19,9 @@ macro_rules! pointers {
             fn type_name(&self) -> &'static str {
                 (**self).type_name()
             }
+            fn declared(&self) -> &'static [&'static str] {
+                (**self).declared()
+            }
             fn info(&self) -> String {
                 (**self).info()
             }

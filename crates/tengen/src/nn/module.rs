@@ -84,6 +84,11 @@ pub trait Module: Send + Sync {
     /// The type's name, as the description of a network shows it.
     fn type_name(&self) -> &'static str;
 
+    /// The names of fields in the order of their declaration, which descriptions follow.
+    fn declared(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Settings that the description shows in parentheses.
     fn info(&self) -> String {
         String::new()
@@ -321,9 +326,14 @@ pub trait Module: Send + Sync {
         commit(plan(self.as_module(), source, strict)?)
     }
 
-    /// The network as text: one module a line, with its settings.
+    /// The network as text: one module a line, with its settings, in the order of declaration.
     fn describe(&self) -> String {
-        describe(self.as_module(), self.named_children())
+        let (mut children, declared) = (self.named_children(), self.declared());
+        children.sort_by_key(|(name, _)| {
+            let field = name.split('.').next().unwrap_or_default();
+            declared.iter().position(|d| *d == field)
+        });
+        describe(self.as_module(), children)
     }
 }
 

@@ -1,0 +1,9 @@
+use tengen::nn::{Linear, Module};
+
+#[derive(Module)]
+struct Blocks {
+    blocks: Vec<Linear>,
+    width: usize,
+}
+
+fn main() {}
