@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
+import timeit
 
 import megengine as mge
 import megengine.functional as F
@@ -15,16 +16,11 @@ import numpy as np
 from megengine.autodiff import GradManager
 
 
-def median_time(f, number, repeats=15):
-    """Median seconds of one call of f."""
-    f()
-    runs = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        for _ in range(number):
-            f()
-        runs.append((time.perf_counter() - start) / number)
-    return statistics.median(runs)
+def median_time(statement, number, repeats=15, **names):
+    """Median seconds of one run of a statement, or of one call of a function."""
+    timer = timeit.Timer(statement, globals=names)
+    timer.timeit(1)
+    return statistics.median(t / number for t in timer.repeat(repeats, number))
 
 
 def ours():
@@ -52,8 +48,8 @@ def ours():
     conv_x = mge.tensor(rng.standard_normal((16, 64, 56, 56), dtype=np.float32))
     conv_w = mge.tensor(rng.standard_normal((64, 64, 3, 3), dtype=np.float32))
     return {
-        "prelu, 3 elements": median_time(lambda: prelu(x, w), 20000),
-        "a + b, 3 elements": median_time(lambda: x + y, 20000),
+        "prelu, 3 elements": median_time("prelu(x, w)", 20000, prelu=prelu, x=x, w=w),
+        "a + b, 3 elements": median_time("x + y", 20000, x=x, y=y),
         "prelu forward + backward, 3 elements": median_time(step, 5000),
         "prelu 32x64x56x56": median_time(lambda: prelu(big, slopes), 20),
         "prelu forward + backward 32x64x56x56": median_time(big_step, 10),
@@ -87,8 +83,8 @@ def torch_times():
     conv_x, conv_w = torch.randn(16, 64, 56, 56), torch.randn(64, 64, 3, 3)
     conv = torch.nn.functional.conv2d
     return {
-        "prelu, 3 elements": median_time(lambda: prelu(x, w), 20000),
-        "a + b, 3 elements": median_time(lambda: x + y, 20000),
+        "prelu, 3 elements": median_time("prelu(x, w)", 20000, prelu=prelu, x=x, w=w),
+        "a + b, 3 elements": median_time("x + y", 20000, x=x, y=y),
         "prelu forward + backward, 3 elements": median_time(step, 2000),
         "prelu 32x64x56x56": median_time(lambda: prelu(big, slopes), 20),
         "prelu forward + backward 32x64x56x56": median_time(big_step, 10),

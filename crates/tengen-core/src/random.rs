@@ -5,12 +5,12 @@
 //! threads.
 
 use crate::elementwise::Shared;
-use crate::shape::Shape;
+use crate::shape::{Shape, broadcast};
 use crate::{DType, Element, Result, Tensor, bail, ensure, ops};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 use tengen_kernels::pool;
-use tengen_kernels::random::{self as kernels, Stream};
+use tengen_kernels::random::{self as kernels, Draws, Stream};
 
 /// A source of random numbers: a seed and the number of draws so far.
 ///
@@ -47,6 +47,22 @@ fn global() -> State {
 pub fn seed(seed: u64) {
     *GLOBAL.lock().unwrap_or_else(PoisonError::into_inner) = Some(State { seed, draws: 0 });
 }
+
+/// A distribution of two parameters.
+#[derive(Clone, Copy)]
+struct Distribution {
+    name: &'static str,
+    parameters: [&'static str; 2],
+    draw: fn(&mut Draws, f64, f64) -> f64,
+}
+
+const GAMMA: Distribution =
+    Distribution { name: "gamma", parameters: ["shape", "scale"], draw: Draws::gamma };
+const BETA: Distribution =
+    Distribution { name: "beta", parameters: ["alpha", "beta"], draw: Draws::beta };
+/// Its parameter is given twice.
+const POISSON: Distribution =
+    Distribution { name: "poisson", parameters: ["lam"; 2], draw: |d, lam, _| d.poisson(lam) };
 
 /// Elements per task.
 const TASK: usize = 16 * 1024;
@@ -115,6 +131,41 @@ impl State {
         Ok(t)
     }
 
+    /// Numbers of `distribution` with parameters `a` and `b`; see [`gamma`].
+    fn distributed(
+        self,
+        distribution: Distribution,
+        [a, b]: [&Tensor; 2],
+        size: &[usize],
+    ) -> Result<Tensor> {
+        let name = distribution.name;
+        for (x, what) in [a, b].into_iter().zip(distribution.parameters) {
+            if let Some(v) = x.to_f64_vec()?.into_iter().find(|v| !(*v > 0.0 && v.is_finite())) {
+                bail!(Value, "{name}: {what} is {v}; it must be positive and finite");
+            }
+        }
+        let each = broadcast(name, a.shape(), b.shape())?;
+        let shape = Shape::new(&[size, &each[..]].concat())?;
+        let double = a.dtype() == DType::F64 || b.dtype() == DType::F64;
+        let values = |x: &Tensor| {
+            ops::cast(&ops::broadcast_to(&x.detach(), &each)?, DType::F64)?.contiguous()
+        };
+        let (a, b) = (values(a)?, values(b)?);
+        let (a, b, n) = (a.as_slice::<f64>()?, b.as_slice::<f64>()?, each.numel().max(1));
+        let draw = |stream: Stream, i: u64| {
+            let at = i as usize % n;
+            (distribution.draw)(&mut stream.draws(i), a[at], b[at])
+        };
+        if double {
+            return self.fill::<f64>(&shape, |s, start, out| {
+                out.iter_mut().zip(start..).for_each(|(v, i)| *v = draw(s, i));
+            });
+        }
+        self.fill::<f32>(&shape, |s, start, out| {
+            out.iter_mut().zip(start..).for_each(|(v, i)| *v = draw(s, i) as f32);
+        })
+    }
+
     /// 0 with probability `p`, else `keep`.
     fn mask(self, p: f64, keep: f32, shape: &[usize]) -> Result<Tensor> {
         self.fill::<f32>(shape, |s, i, out| kernels::fill_bernoulli(s, i, p, 0.0, keep, out))
@@ -150,6 +201,30 @@ impl Generator {
         self.next().normal(mean, std, shape, dtype)
     }
 
+    /// Gamma-distributed numbers; see [`gamma`].
+    ///
+    /// # Errors
+    /// As [`gamma`].
+    pub fn gamma(&self, shape: &Tensor, scale: &Tensor, size: &[usize]) -> Result<Tensor> {
+        self.next().distributed(GAMMA, [shape, scale], size)
+    }
+
+    /// Beta-distributed numbers; see [`beta`].
+    ///
+    /// # Errors
+    /// As [`beta`].
+    pub fn beta(&self, alpha: &Tensor, beta: &Tensor, size: &[usize]) -> Result<Tensor> {
+        self.next().distributed(BETA, [alpha, beta], size)
+    }
+
+    /// Poisson-distributed numbers; see [`poisson`].
+    ///
+    /// # Errors
+    /// As [`poisson`].
+    pub fn poisson(&self, lam: &Tensor, size: &[usize]) -> Result<Tensor> {
+        self.next().distributed(POISSON, [lam, lam], size)
+    }
+
     /// The numbers 0..n in random order; see [`permutation`].
     ///
     /// # Errors
@@ -174,6 +249,42 @@ pub fn uniform(low: f64, high: f64, shape: &[usize], dtype: DType) -> Result<Ten
 /// As [`uniform`]; Value: the standard deviation is negative.
 pub fn normal(mean: f64, std: f64, shape: &[usize], dtype: DType) -> Result<Tensor> {
     global().normal(mean, std, shape, dtype)
+}
+
+/// Numbers with the density xᵃ⁻¹·exp(−x/θ) / (Γ(a)·θᵃ) for shapes a and scales θ, from the global
+/// generator. The parameters are broadcast together, and the result has `size` in front of their
+/// shape; it is f32, or f64 if a parameter is.
+///
+/// # Errors
+/// Value: a parameter is not positive and finite. Shape: they cannot be broadcast together. Memory:
+/// the result cannot be had.
+///
+/// ```
+/// use tengen_core::{Tensor, random};
+/// let (shape, scale) = (Tensor::from_slice(&[1.0f32, 2.0], &[2])?, Tensor::scalar(1.0f32)?);
+/// assert_eq!(*random::gamma(&shape, &scale, &[3])?.shape(), [3, 2]);
+/// # Ok::<(), tengen_core::Error>(())
+/// ```
+pub fn gamma(shape: &Tensor, scale: &Tensor, size: &[usize]) -> Result<Tensor> {
+    global().distributed(GAMMA, [shape, scale], size)
+}
+
+/// Numbers with the density xᵃ⁻¹·(1 − x)ᵇ⁻¹ / B(a, b), from the global generator; shapes as in
+/// [`gamma`].
+///
+/// # Errors
+/// As [`gamma`].
+pub fn beta(alpha: &Tensor, beta: &Tensor, size: &[usize]) -> Result<Tensor> {
+    global().distributed(BETA, [alpha, beta], size)
+}
+
+/// Whole numbers k with probability λᵏ·exp(−λ) / k!, from the global generator; shapes as in
+/// [`gamma`].
+///
+/// # Errors
+/// As [`gamma`].
+pub fn poisson(lam: &Tensor, size: &[usize]) -> Result<Tensor> {
+    global().distributed(POISSON, [lam, lam], size)
 }
 
 /// The numbers 0..n in random order, as i32, from the global generator.

@@ -11,7 +11,9 @@ use crate::pool;
 use std::ops::Range;
 
 /// Steps of the inner dimension per block: a panel of B stays in the first-level cache.
-const KC: usize = 256;
+const KC: usize = 384;
+/// Steps of a row that are transposed at a time: a cache line of them.
+const STEPS: usize = 16;
 /// Columns of B per block: the block stays in the last-level cache.
 const NC: usize = 4096;
 
@@ -82,6 +84,18 @@ impl<T: Float, E: Input<T>> Source<T> for Strided<E> {
                         *dst.add(k * width + i) = (*row.add(i)).get();
                     }
                 }
+            } else if self.inner == 1 {
+                // A few steps of every row at a time: neighbouring places are written together.
+                for first in (0..ks.len()).step_by(STEPS) {
+                    let steps = STEPS.min(ks.len() - first);
+                    for i in 0..n {
+                        let row = start.offset(i as isize * self.outer).add(first);
+                        let column = dst.add(first * width + i);
+                        for k in 0..steps {
+                            *column.add(k * width) = (*row.add(k)).get();
+                        }
+                    }
+                }
             } else {
                 for i in 0..n {
                     let row = start.offset(i as isize * self.outer);
@@ -150,6 +164,17 @@ impl<T: Float> Tile<T> {
                 }
                 a = a.add(R);
                 b = b.add(V * L::W);
+            }
+            if m == R && n == V * L::W {
+                // Fixed bounds keep the sums in registers.
+                for (i, row) in acc.iter().enumerate() {
+                    for (v, x) in row.iter().enumerate() {
+                        let p = c.add(i * ldc + v * L::W);
+                        let x = if accumulate { Lane::add(L::load(p), *x) } else { *x };
+                        x.store(p);
+                    }
+                }
+                return;
             }
             for (i, row) in acc.iter().enumerate() {
                 if i == m {

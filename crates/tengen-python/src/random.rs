@@ -4,7 +4,7 @@ use crate::convert::shape;
 use crate::tensor::{PyTensor, wrap};
 use pyo3::prelude::*;
 use tengen::random::{self, Generator};
-use tengen::{DType, ops};
+use tengen::{DType, Tensor, ops};
 
 type Any<'a, 'py> = &'a Bound<'py, PyAny>;
 type New = PyResult<Py<PyTensor>>;
@@ -15,7 +15,32 @@ type New = PyResult<Py<PyTensor>>;
 pub struct PyGenerator(Generator);
 
 fn extents(size: Option<Any>) -> PyResult<Vec<usize>> {
-    size.map_or(Ok(vec![]), shape)
+    size.map_or(Ok(vec![1]), shape)
+}
+
+/// The parameters of a distribution, and the size in front of them: 1 if all are numbers.
+fn parameters<const N: usize>(
+    values: [Any; N],
+    size: Option<Any>,
+) -> PyResult<([Tensor; N], Vec<usize>)> {
+    let mut tensors = Vec::with_capacity(N);
+    for v in values {
+        tensors.push(crate::functional::input(v)?);
+    }
+    let scalar = tensors.iter().all(|t| t.ndim() == 0);
+    let size = match size {
+        Some(s) => shape(s)?,
+        None => {
+            if scalar {
+                vec![1]
+            } else {
+                vec![]
+            }
+        }
+    };
+    let tensors = <[Tensor; N]>::try_from(tensors)
+        .map_err(|_| pyo3::exceptions::PyTypeError::new_err("as many tensors as values"))?;
+    Ok((tensors, size))
 }
 
 #[pymethods]
@@ -31,6 +56,21 @@ impl PyGenerator {
 
     fn normal(&self, py: Python<'_>, mean: f64, std: f64, size: Option<Any>) -> New {
         wrap(py, self.0.normal(mean, std, &extents(size)?, DType::F32))
+    }
+
+    fn gamma(&self, shape: Any, scale: Any, size: Option<Any>) -> New {
+        let ([a, b], size) = parameters([shape, scale], size)?;
+        wrap(shape.py(), self.0.gamma(&a, &b, &size))
+    }
+
+    fn beta(&self, alpha: Any, beta: Any, size: Option<Any>) -> New {
+        let ([a, b], size) = parameters([alpha, beta], size)?;
+        wrap(alpha.py(), self.0.beta(&a, &b, &size))
+    }
+
+    fn poisson(&self, lam: Any, size: Option<Any>) -> New {
+        let ([a], size) = parameters([lam], size)?;
+        wrap(lam.py(), self.0.poisson(&a, &size))
     }
 
     fn permutation(&self, py: Python<'_>, n: usize) -> New {
@@ -51,6 +91,24 @@ fn _uniform(py: Python<'_>, low: f64, high: f64, size: Option<Any>) -> New {
 #[pyfunction]
 fn _normal(py: Python<'_>, mean: f64, std: f64, size: Option<Any>) -> New {
     wrap(py, random::normal(mean, std, &extents(size)?, DType::F32))
+}
+
+#[pyfunction]
+fn _gamma(shape: Any, scale: Any, size: Option<Any>) -> New {
+    let ([a, b], size) = parameters([shape, scale], size)?;
+    wrap(shape.py(), random::gamma(&a, &b, &size))
+}
+
+#[pyfunction]
+fn _beta(alpha: Any, beta: Any, size: Option<Any>) -> New {
+    let ([a, b], size) = parameters([alpha, beta], size)?;
+    wrap(alpha.py(), random::beta(&a, &b, &size))
+}
+
+#[pyfunction]
+fn _poisson(lam: Any, size: Option<Any>) -> New {
+    let ([a], size) = parameters([lam], size)?;
+    wrap(lam.py(), random::poisson(&a, &size))
 }
 
 #[pyfunction]
@@ -77,6 +135,9 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_seed, m)?)?;
     m.add_function(wrap_pyfunction!(_uniform, m)?)?;
     m.add_function(wrap_pyfunction!(_normal, m)?)?;
+    m.add_function(wrap_pyfunction!(_gamma, m)?)?;
+    m.add_function(wrap_pyfunction!(_beta, m)?)?;
+    m.add_function(wrap_pyfunction!(_poisson, m)?)?;
     m.add_function(wrap_pyfunction!(_permutation, m)?)?;
     m.add_function(wrap_pyfunction!(dropout, m)?)
 }

@@ -24,7 +24,9 @@ def seed(seed: int):
     >>> random.uniform(size=(2,)).tolist() == a
     True
     """
-    _tengen._seed(seed)
+    if seed < 0:
+        raise ValueError(f"a seed must not be negative, and is {seed}")
+    _tengen._seed(seed & 0xFFFFFFFFFFFFFFFF)
 
 
 def uniform(low: float = 0, high: float = 1, size=None) -> Tensor:
@@ -45,6 +47,44 @@ def normal(mean: float = 0, std: float = 1, size=None) -> Tensor:
     (2, 3)
     """
     return _tengen._normal(mean, std, size)
+
+
+def gamma(shape, scale=1, size=None) -> Tensor:
+    r"""Numbers with the density :math:`x^{a-1} e^{-x/\theta} / (\Gamma(a) \theta^a)`.
+
+    The shape :math:`a` and the scale :math:`\theta` are positive numbers or tensors of them, which
+    are broadcast together; the result, float32, has ``size`` in front of their shape.
+
+    >>> import megengine as mge
+    >>> import megengine.random as random
+    >>> random.gamma(mge.tensor([1.0, 2.0]), 3.0, size=(4,)).shape
+    (4, 2)
+    """
+    return _tengen._gamma(shape, scale, size)
+
+
+def beta(alpha, beta, size=None) -> Tensor:
+    r"""Numbers with the density :math:`x^{\alpha-1} (1-x)^{\beta-1} / B(\alpha, \beta)`.
+
+    Parameters and shapes are as in :func:`gamma`.
+
+    >>> import megengine.random as random
+    >>> random.beta(2.0, 3.0, size=(2, 3)).shape
+    (2, 3)
+    """
+    return _tengen._beta(alpha, beta, size)
+
+
+def poisson(lam, size=None) -> Tensor:
+    r"""Whole numbers :math:`k` with probability :math:`\lambda^k e^{-\lambda} / k!`.
+
+    Parameters and shapes are as in :func:`gamma`.
+
+    >>> import megengine.random as random
+    >>> random.poisson(3.0, size=(2, 3)).shape
+    (2, 3)
+    """
+    return _tengen._poisson(lam, size)
 
 
 def permutation(n, *, dtype: str = "int32") -> Tensor:
@@ -86,6 +126,18 @@ class RNG:
         """As ``normal`` of the module."""
         return self._generator.normal(mean, std, size)
 
+    def gamma(self, shape, scale=1, size=None) -> Tensor:
+        """As ``gamma`` of the module."""
+        return self._generator.gamma(shape, scale, size)
+
+    def beta(self, alpha, beta, size=None) -> Tensor:
+        """As ``beta`` of the module."""
+        return self._generator.beta(alpha, beta, size)
+
+    def poisson(self, lam, size=None) -> Tensor:
+        """As ``poisson`` of the module."""
+        return self._generator.poisson(lam, size)
+
     def permutation(self, n, *, dtype: str = "int32") -> Tensor:
         """As ``permutation`` of the module."""
         if isinstance(n, Tensor) and n.ndim > 0:
@@ -98,4 +150,14 @@ class RNG:
         inp._reset(self.permutation(inp))
 
 
-__all__ = ["RNG", "normal", "permutation", "seed", "shuffle", "uniform"]
+__all__ = [
+    "RNG",
+    "beta",
+    "gamma",
+    "normal",
+    "permutation",
+    "poisson",
+    "seed",
+    "shuffle",
+    "uniform",
+]

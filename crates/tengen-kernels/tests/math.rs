@@ -1,0 +1,136 @@
+//! The functions of lanes against f64, in units in the last place, on every instruction set.
+
+use tengen_kernels::lanes::{Float, Num, available, with_isa};
+use tengen_kernels::map::{Map, Src, forward};
+
+macro_rules! functions {
+    ($($name:ident = $method:ident;)*) => {$(
+        #[derive(Clone, Copy)]
+        struct $name;
+        impl Map<1> for $name {
+            #[inline(always)]
+            fn f<L: Num>(&self, [x]: [L; 1]) -> L {
+                x.$method()
+            }
+            #[inline(always)]
+            fn df<L: Num>(&self, _: [L; 1], dy: L) -> [L; 1] {
+                [dy]
+            }
+        }
+    )*};
+}
+
+functions! {
+    Exp = exp;
+    Expm1 = expm1;
+    Log = log;
+    Log1p = log1p;
+    Tanh = tanh;
+    Sigmoid = sigmoid;
+    Erf = erf;
+    Erfc = erfc;
+    Sin = sin;
+    Cos = cos;
+}
+
+fn apply<T: Float, M: Map<1>>(map: M, x: &[T]) -> Vec<T> {
+    let mut y = vec![T::default(); x.len()];
+    // SAFETY: both slices have `x.len()` elements.
+    unsafe { forward(&map, [Src { ptr: x.as_ptr(), single: false }], y.as_mut_ptr(), x.len()) };
+    y
+}
+
+/// The worst error of f32 results over low..high, in units in the last place of the exact value,
+/// with `floor` as the least magnitude that a unit is taken of.
+fn worst<M: Map<1>>(map: M, exact: fn(f64) -> f64, low: f64, high: f64, floor: f32) -> (f64, f32) {
+    let n = 200_001;
+    let x: Vec<f32> =
+        (0..n).map(|i| (low + (high - low) * i as f64 / (n - 1) as f64) as f32).collect();
+    let mut worst = (0.0, 0.0);
+    for (x, y) in x.iter().zip(apply(map, &x)) {
+        let want = exact(*x as f64);
+        let size = (want.abs() as f32).max(floor);
+        let unit = (f32::from_bits(size.to_bits() + 1) - size) as f64;
+        let error = (y as f64 - want).abs() / unit;
+        if error > worst.0 {
+            worst = (error, *x);
+        }
+    }
+    worst
+}
+
+fn check<M: Map<1>>(name: &str, map: M, exact: fn(f64) -> f64, range: (f64, f64), limit: f64) {
+    let floor = if matches!(name, "sin" | "cos") { 1e-2 } else { f32::MIN_POSITIVE };
+    for isa in available() {
+        let (error, at) = with_isa(*isa, || worst(map, exact, range.0, range.1, floor)).unwrap();
+        assert!(error <= limit, "{name} on {isa:?}: {error:.2} units at {at}");
+    }
+}
+
+#[test]
+fn single_precision_is_within_its_units() {
+    check("exp", Exp, f64::exp, (-103.0, 88.7), 1.2);
+    check("expm1", Expm1, f64::exp_m1, (-20.0, 80.0), 2.0);
+    check("log", Log, f64::ln, (1e-6, 50.0), 1.2);
+    check("log1p", Log1p, f64::ln_1p, (-0.99, 50.0), 2.5);
+    check("tanh", Tanh, f64::tanh, (-12.0, 12.0), 3.0);
+    check("sigmoid", Sigmoid, |x| 1.0 / (1.0 + (-x).exp()), (-80.0, 40.0), 3.0);
+    check("sin", Sin, f64::sin, (-500.0, 500.0), 3.0);
+    check("cos", Cos, f64::cos, (-500.0, 500.0), 3.0);
+}
+
+/// erf by its Taylor series, which converges quickly where it is used.
+fn erf(x: f64) -> f64 {
+    let (mut term, mut sum) = (x, x);
+    for n in 1..80 {
+        term *= -x * x / n as f64;
+        sum += term / (2 * n + 1) as f64;
+    }
+    sum * std::f64::consts::FRAC_2_SQRT_PI
+}
+
+#[test]
+fn error_functions_are_within_their_units() {
+    check("erf", Erf, erf, (-2.5, 2.5), 2.5);
+    // Without fused multiply-add, rounding in the polynomial of degree ten costs some more.
+    check("erfc", Erfc, |x| 1.0 - erf(x), (-2.0, 1.0), 6.0);
+}
+
+#[test]
+fn double_precision_agrees_with_the_c_library() {
+    let x: Vec<f64> = (0..20_001).map(|i| -20.0 + i as f64 * 0.002).collect();
+    let near = |name: &str, got: Vec<f64>, want: fn(f64) -> f64, rtol: f64| {
+        for (x, y) in x.iter().zip(got) {
+            let w = want(*x);
+            let same = y.to_bits() == w.to_bits() || (y.is_nan() && w.is_nan());
+            assert!(same || (y - w).abs() <= rtol * w.abs() + 1e-300, "{name}({x}): {y}, not {w}");
+        }
+    };
+    for isa in available() {
+        with_isa(*isa, || {
+            near("exp", apply(Exp, &x), f64::exp, 1e-15);
+            near("expm1", apply(Expm1, &x), f64::exp_m1, 2e-15);
+            near("tanh", apply(Tanh, &x), f64::tanh, 2e-15);
+            near("log", apply(Log, &x), f64::ln, 4e-15);
+        });
+    }
+}
+
+#[test]
+fn special_values_are_kept() {
+    let x = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, -1.0, 1e-45];
+    for isa in available() {
+        with_isa(*isa, || {
+            let e = apply(Exp, &x);
+            assert!(e[0].is_nan() && e[1] == f32::INFINITY && e[2] == 0.0 && e[3] == 1.0);
+            let l = apply(Log, &x);
+            assert!(l[0].is_nan() && l[1] == f32::INFINITY && l[2].is_nan() && l[5].is_nan());
+            assert_eq!((l[3], l[4]), (f32::NEG_INFINITY, f32::NEG_INFINITY));
+            assert!((l[6] - 1e-45f32.ln()).abs() < 1e-3, "{isa:?} {}", l[6]);
+            let t = apply(Tanh, &x);
+            assert!(t[0].is_nan() && t[1] == 1.0 && t[2] == -1.0 && t[4].is_sign_negative());
+            let s = apply(Sin, &x);
+            assert!(s[0].is_nan() && s[1].is_nan() && s[4].is_sign_negative());
+        });
+    }
+}
