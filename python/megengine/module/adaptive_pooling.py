@@ -1,7 +1,7 @@
 r"""Pooling to a given output size.
 
-Output element :math:`i` of :math:`O` along an axis of size :math:`I` sees the input elements from
-:math:`\lfloor i I / O \rfloor` up to, but not including, :math:`\lceil (i + 1) I / O \rceil`.
+Along an axis of size :math:`I`, :math:`O` equal windows of :math:`I - (O - 1) s` elements are
+:math:`s = \lfloor I / O \rfloor` apart.
 
 Example:
     >>> import numpy as np
