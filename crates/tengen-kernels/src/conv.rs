@@ -297,12 +297,56 @@ fn add_scaled<A: Arch, T: Real>(y: &mut [T], f: T, x: &[T], step: usize) {
     }
 }
 
+/// Adds the convolution of one plane, of horizontal stride 1, to `out`: over a copy of the plane
+/// with its padding, so that every result is summed in a register. Says whether there was memory
+/// for the copy.
+#[inline(always)]
+fn padded<A: Arch, T: Real>(g: &Geometry, image: &[T], filter: &[T], out: &mut [T]) -> bool {
+    let ((h, w), (oh, ow), (r, s)) = (g.image, g.out, g.filter);
+    let width = w + 2 * g.padding.1;
+    let mut plane = Vec::new();
+    let len = (h + 2 * g.padding.0) * width;
+    if plane.try_reserve_exact(len).is_err() {
+        return false;
+    }
+    plane.resize(len, T::default());
+    let image = &image[..h * w];
+    for (row, line) in image.chunks(w).zip(plane[g.padding.0 * width..].chunks_mut(width)) {
+        line[g.padding.1..g.padding.1 + w].copy_from_slice(row);
+    }
+    let lanes = <T::Lane<A> as Lane>::W;
+    for (y, line) in out.chunks_mut(ow).take(oh).enumerate() {
+        let start = y * g.stride.0 * width;
+        for x in (0..ow).step_by(lanes) {
+            let n = (ow - x).min(lanes);
+            let (line, plane) = (&mut line[x..x + n], &plane[start + x..]);
+            // SAFETY: `line` has `n` elements; the last tap's `n` elements end where the result's
+            // window ends, inside the padded plane, which the slice below checks.
+            unsafe {
+                let mut sum = <T::Lane<A>>::load_n(line.as_ptr(), n);
+                for ky in 0..r {
+                    for kx in 0..s {
+                        let at = ky * g.dilation.0 * width + kx * g.dilation.1;
+                        let v = <T::Lane<A>>::load_n(plane[at..at + n].as_ptr(), n);
+                        sum = Lane::fma(<T::Lane<A>>::splat(filter[ky * s + kx]), v, sum);
+                    }
+                }
+                sum.store_n(line.as_mut_ptr(), n);
+            }
+        }
+    }
+    true
+}
+
 struct Forward<'a, T>(Geometry, &'a [T], &'a [T], &'a mut [T]);
 impl<T: Real> Kernel for Forward<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self(g, image, filter, out) = self;
+        if g.stride.1 == 1 && padded::<A, T>(&g, image, filter, out) {
+            return;
+        }
         rows(&g, |tap, o, n, i| {
             add_scaled::<A, T>(&mut out[o..o + n], filter[tap], &image[i..], g.stride.1)
         });
