@@ -3,6 +3,7 @@
 
 pub mod conv;
 pub mod copy;
+pub mod ctc;
 pub mod gemm;
 pub mod index;
 pub mod lanes;

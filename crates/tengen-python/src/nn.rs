@@ -291,6 +291,35 @@ fn hinge_loss(pred: Any, label: Any, norm: &str, reduction: &str) -> New {
     wrap(py, ops::hinge_loss(&input(pred)?, &input(label)?, norm, reduction))
 }
 
+/// Connectionist temporal classification: -log of the probability of each label under its sequence
+/// of distributions, summed over all alignments.
+///
+/// pred [steps, n, classes] holds probabilities; pred_lengths and label_lengths [n] say how many
+/// steps and classes count; label is [n, longest], or all labels one after the other. blank is the
+/// class that stands for none. reduction is "mean" (of losses divided by their labels' lengths),
+/// "sum" or "none".
+///
+/// >>> import megengine as mge, megengine.functional as F
+/// >>> pred = mge.tensor([[[0.6, 0.4]], [[0.3, 0.7]]])
+/// >>> one = mge.tensor([1])
+/// >>> print(round(F.loss.ctc_loss(pred, mge.tensor([2]), one, one).item(), 4))
+/// 0.1985
+#[pyfunction]
+#[pyo3(signature = (pred, pred_lengths, label, label_lengths, blank=0, reduction="mean"))]
+fn ctc_loss(
+    pred: Any,
+    pred_lengths: Any,
+    label: Any,
+    label_lengths: Any,
+    blank: usize,
+    reduction: &str,
+) -> New {
+    let py = pred.py();
+    let reduction = self::reduction(py, reduction)?;
+    let (steps, lengths) = (input(pred_lengths)?, input(label_lengths)?);
+    wrap(py, ops::ctc_loss(&input(pred)?, &steps, &input(label)?, &lengths, blank, reduction))
+}
+
 /// Adds the functions to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(max_pool2d, m)?)?;
@@ -305,6 +334,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(general_norm, m)?)?;
     m.add_function(wrap_pyfunction!(_embedding, m)?)?;
     m.add_function(wrap_pyfunction!(cross_entropy, m)?)?;
+    m.add_function(wrap_pyfunction!(ctc_loss, m)?)?;
     m.add_function(wrap_pyfunction!(binary_cross_entropy, m)?)?;
     m.add_function(wrap_pyfunction!(l1_loss, m)?)?;
     m.add_function(wrap_pyfunction!(square_loss, m)?)?;

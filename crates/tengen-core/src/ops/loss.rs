@@ -28,7 +28,7 @@ impl Reduction {
         }
     }
 
-    fn apply(self, losses: &Tensor) -> Result<Tensor> {
+    pub(super) fn apply(self, losses: &Tensor) -> Result<Tensor> {
         match self {
             Reduction::Mean => mean(losses, None, false),
             Reduction::Sum => sum(losses, None, false),

@@ -100,3 +100,39 @@ fn labels_out_of_range_are_errors() {
     assert!(loss(&[0, 1], &[2, 1]).is_err());
     assert!(loss(&[0, 2], &[2]).is_ok());
 }
+
+#[test]
+fn temporal_classification_obeys_the_laws() {
+    let ints = |v: &'static [i32], s: &'static [usize]| Tensor::from_slice(v, s).unwrap();
+    for reduction in ALL {
+        for label in [ints(&[1, 2, 2, 1, 3], &[5]), ints(&[1, 2, 0, 2, 1, 3], &[2, 3])] {
+            laws("ctc_loss", move |x| {
+                let (steps, lengths) = (ints(&[4, 6], &[2]), ints(&[2, 3], &[2]));
+                ops::ctc_loss(&x[0], &steps, &label, &lengths, 0, reduction)
+            })
+            .input(&[6, 2, 4], 0.1, 0.9)
+            .first_order()
+            .no_halves()
+            .check();
+        }
+    }
+}
+
+#[test]
+fn sequences_that_do_not_fit_are_errors() {
+    let pred = Tensor::full(&[3, 1, 3], 0.5, DType::F32).unwrap();
+    let loss = |steps: i32, label: &[i32], len: i32, blank| {
+        let one = |v: i32| Tensor::from_slice(&[v], &[1]).unwrap();
+        let label = Tensor::from_slice(label, &[label.len()]).unwrap();
+        ops::ctc_loss(&pred, &one(steps), &label, &one(len), blank, Reduction::Sum)
+    };
+    assert!(loss(3, &[1, 2], 2, 0).unwrap().item().unwrap().is_finite());
+    assert_eq!(loss(1, &[1, 2], 2, 0).unwrap().item().unwrap(), f64::INFINITY);
+    assert!(loss(4, &[1, 2], 2, 0).is_err());
+    assert!(loss(-1, &[1, 2], 2, 0).is_err());
+    assert!(loss(3, &[1, 2], 3, 0).is_err());
+    assert!(loss(3, &[1, 3], 2, 0).is_err());
+    assert!(loss(3, &[1, 0], 2, 0).is_err());
+    assert!(loss(3, &[1, -1], 2, 0).is_err());
+    assert!(loss(3, &[1, 2], 2, 3).is_err());
+}
