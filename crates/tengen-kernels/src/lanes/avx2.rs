@@ -1,6 +1,6 @@
 //! AVX2 + FMA lanes: 8 × f32 and 4 × f64.
 
-use super::Lane;
+use super::{Lane, exchange};
 use std::arch::x86_64::*;
 
 /// Runs an intrinsic.
@@ -27,7 +27,8 @@ macro_rules! lane {
     ($S:ident, $t:ty, $V:ty, $w:literal, $double:literal, $first:expr, $pow2:expr, $frexp:expr,
      $set1:ident $add:ident $sub:ident $mul:ident $div:ident $xor:ident $fma:ident $min:ident
      $max:ident $sqrt:ident $andnot:ident $and:ident $or:ident $cmp:ident $blend:ident $round:ident
-     $ld:ident $st:ident $mld:ident $mst:ident $bits:ident $cast:ident) => {
+     $ld:ident $st:ident $mld:ident $mst:ident $bits:ident $cast:ident
+     $transpose:ident) => {
         #[doc = concat!("A 256-bit register of ", stringify!($t), ".")]
         #[derive(Clone, Copy)]
         #[repr(transparent)]
@@ -68,6 +69,10 @@ macro_rules! lane {
             #[inline(always)]
             fn keep(self, n: usize, other: Self) -> Self {
                 Self(op!($blend(other.0, self.0, $cast($first(n)))))
+            }
+            #[inline(always)]
+            fn transpose(rows: &mut [Self; 16]) {
+                $transpose(rows)
             }
             #[inline(always)]
             fn add(self, o: Self) -> Self {
@@ -244,13 +249,43 @@ unsafe fn frexp_pd(x: __m256d) -> (__m256d, __m256d) {
     })
 }
 
+/// Pairs of elements, then quadruples within each half of a register, then halves.
+#[inline(always)]
+fn transpose_ps(rows: &mut [F32x8; 16]) {
+    let pd = |v: F32x8| op!(_mm256_castps_pd(v.0));
+    let ps = |v| F32x8(op!(_mm256_castpd_ps(v)));
+    let unpack_low = |a: F32x8, b: F32x8| F32x8(op!(_mm256_unpacklo_ps(a.0, b.0)));
+    let unpack_high = |a: F32x8, b: F32x8| F32x8(op!(_mm256_unpackhi_ps(a.0, b.0)));
+    exchange(rows, 8, 1, unpack_low, unpack_high);
+    let pairs_low = |a, b| ps(op!(_mm256_unpacklo_pd(pd(a), pd(b))));
+    let pairs_high = |a, b| ps(op!(_mm256_unpackhi_pd(pd(a), pd(b))));
+    exchange(rows, 8, 2, pairs_low, pairs_high);
+    (0..8).step_by(4).for_each(|i| rows.swap(i + 1, i + 2));
+    let low = |a: F32x8, b: F32x8| F32x8(op!(_mm256_permute2f128_ps::<0x20>(a.0, b.0)));
+    let high = |a: F32x8, b: F32x8| F32x8(op!(_mm256_permute2f128_ps::<0x31>(a.0, b.0)));
+    exchange(rows, 8, 4, low, high);
+}
+
+/// Pairs of elements, then halves of a register.
+#[inline(always)]
+fn transpose_pd(rows: &mut [F64x4; 16]) {
+    let unpack_low = |a: F64x4, b: F64x4| F64x4(op!(_mm256_unpacklo_pd(a.0, b.0)));
+    let unpack_high = |a: F64x4, b: F64x4| F64x4(op!(_mm256_unpackhi_pd(a.0, b.0)));
+    exchange(rows, 4, 1, unpack_low, unpack_high);
+    let low = |a: F64x4, b: F64x4| F64x4(op!(_mm256_permute2f128_pd::<0x20>(a.0, b.0)));
+    let high = |a: F64x4, b: F64x4| F64x4(op!(_mm256_permute2f128_pd::<0x31>(a.0, b.0)));
+    exchange(rows, 4, 2, low, high);
+}
+
 lane!(F32x8, f32, __m256, 8, false, first32, pow2_ps, frexp_ps,
     _mm256_set1_ps _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps _mm256_xor_ps
     _mm256_fmadd_ps _mm256_min_ps _mm256_max_ps _mm256_sqrt_ps _mm256_andnot_ps _mm256_and_ps
     _mm256_or_ps _mm256_cmp_ps _mm256_blendv_ps _mm256_round_ps _mm256_loadu_ps _mm256_storeu_ps
-    _mm256_maskload_ps _mm256_maskstore_ps _mm256_movemask_ps _mm256_castsi256_ps);
+    _mm256_maskload_ps _mm256_maskstore_ps _mm256_movemask_ps _mm256_castsi256_ps
+    transpose_ps);
 lane!(F64x4, f64, __m256d, 4, true, first64, pow2_pd, frexp_pd,
     _mm256_set1_pd _mm256_add_pd _mm256_sub_pd _mm256_mul_pd _mm256_div_pd _mm256_xor_pd
     _mm256_fmadd_pd _mm256_min_pd _mm256_max_pd _mm256_sqrt_pd _mm256_andnot_pd _mm256_and_pd
     _mm256_or_pd _mm256_cmp_pd _mm256_blendv_pd _mm256_round_pd _mm256_loadu_pd _mm256_storeu_pd
-    _mm256_maskload_pd _mm256_maskstore_pd _mm256_movemask_pd _mm256_castsi256_pd);
+    _mm256_maskload_pd _mm256_maskstore_pd _mm256_movemask_pd _mm256_castsi256_pd
+    transpose_pd);

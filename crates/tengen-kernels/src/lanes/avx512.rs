@@ -1,6 +1,6 @@
 //! AVX-512 lanes: 16 × f32 and 8 × f64.
 
-use super::Lane;
+use super::{Lane, exchange};
 use std::arch::x86_64::*;
 
 /// Runs an intrinsic.
@@ -17,7 +17,7 @@ macro_rules! lane {
      $set1:ident $add:ident $sub:ident $mul:ident $div:ident $xor:ident $abs:ident $fma:ident
      $min:ident $max:ident $sqrt:ident $andnot:ident $and:ident $or:ident $cmp:ident $blend:ident
      $round:ident $scalef:ident $getexp:ident $getmant:ident $ld:ident $st:ident $mld:ident
-     $mst:ident) => {
+     $mst:ident $transpose:ident) => {
         #[doc = concat!("A 512-bit register of ", stringify!($t), ".")]
         #[derive(Clone, Copy)]
         #[repr(transparent)]
@@ -65,6 +65,10 @@ macro_rules! lane {
             #[inline(always)]
             fn keep(self, n: usize, other: Self) -> Self {
                 Self(op!($blend(Self::first(n), other.0, self.0)))
+            }
+            #[inline(always)]
+            fn transpose(rows: &mut [Self; 16]) {
+                $transpose(rows)
             }
             #[inline(always)]
             fn add(self, o: Self) -> Self {
@@ -172,15 +176,45 @@ macro_rules! lane {
     };
 }
 
+/// Pairs of elements, then quadruples within each quarter of a register, then quarters.
+#[inline(always)]
+fn transpose_ps(rows: &mut [F32x16; 16]) {
+    let pd = |v: F32x16| op!(_mm512_castps_pd(v.0));
+    let ps = |v| F32x16(op!(_mm512_castpd_ps(v)));
+    let unpack_low = |a: F32x16, b: F32x16| F32x16(op!(_mm512_unpacklo_ps(a.0, b.0)));
+    let unpack_high = |a: F32x16, b: F32x16| F32x16(op!(_mm512_unpackhi_ps(a.0, b.0)));
+    exchange(rows, 16, 1, unpack_low, unpack_high);
+    let pairs_low = |a, b| ps(op!(_mm512_unpacklo_pd(pd(a), pd(b))));
+    let pairs_high = |a, b| ps(op!(_mm512_unpackhi_pd(pd(a), pd(b))));
+    exchange(rows, 16, 2, pairs_low, pairs_high);
+    (0..16).step_by(4).for_each(|i| rows.swap(i + 1, i + 2));
+    let even = |a: F32x16, b: F32x16| F32x16(op!(_mm512_shuffle_f32x4::<0x88>(a.0, b.0)));
+    let odd = |a: F32x16, b: F32x16| F32x16(op!(_mm512_shuffle_f32x4::<0xdd>(a.0, b.0)));
+    exchange(rows, 16, 4, even, odd);
+    exchange(rows, 16, 8, even, odd);
+}
+
+/// Pairs of elements, then quarters of a register.
+#[inline(always)]
+fn transpose_pd(rows: &mut [F64x8; 16]) {
+    let unpack_low = |a: F64x8, b: F64x8| F64x8(op!(_mm512_unpacklo_pd(a.0, b.0)));
+    let unpack_high = |a: F64x8, b: F64x8| F64x8(op!(_mm512_unpackhi_pd(a.0, b.0)));
+    exchange(rows, 8, 1, unpack_low, unpack_high);
+    let even = |a: F64x8, b: F64x8| F64x8(op!(_mm512_shuffle_f64x2::<0x88>(a.0, b.0)));
+    let odd = |a: F64x8, b: F64x8| F64x8(op!(_mm512_shuffle_f64x2::<0xdd>(a.0, b.0)));
+    exchange(rows, 8, 2, even, odd);
+    exchange(rows, 8, 4, even, odd);
+}
+
 lane!(F32x16, f32, __m512, __mmask16, 16, false,
     _mm512_set1_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps _mm512_xor_ps
     _mm512_abs_ps _mm512_fmadd_ps _mm512_min_ps _mm512_max_ps _mm512_sqrt_ps _mm512_andnot_ps
     _mm512_and_ps _mm512_or_ps _mm512_cmp_ps_mask _mm512_mask_blend_ps _mm512_roundscale_ps
     _mm512_scalef_ps _mm512_getexp_ps _mm512_getmant_ps _mm512_loadu_ps _mm512_storeu_ps
-    _mm512_maskz_loadu_ps _mm512_mask_storeu_ps);
+    _mm512_maskz_loadu_ps _mm512_mask_storeu_ps transpose_ps);
 lane!(F64x8, f64, __m512d, __mmask8, 8, true,
     _mm512_set1_pd _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_div_pd _mm512_xor_pd
     _mm512_abs_pd _mm512_fmadd_pd _mm512_min_pd _mm512_max_pd _mm512_sqrt_pd _mm512_andnot_pd
     _mm512_and_pd _mm512_or_pd _mm512_cmp_pd_mask _mm512_mask_blend_pd _mm512_roundscale_pd
     _mm512_scalef_pd _mm512_getexp_pd _mm512_getmant_pd _mm512_loadu_pd _mm512_storeu_pd
-    _mm512_maskz_loadu_pd _mm512_mask_storeu_pd);
+    _mm512_maskz_loadu_pd _mm512_mask_storeu_pd transpose_pd);

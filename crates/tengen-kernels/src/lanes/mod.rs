@@ -240,6 +240,8 @@ pub trait Lane: Copy + Send + Sync + 'static {
     fn ldexp(self, k: Self) -> Self;
     /// Mantissa in [1, 2) and integral exponent of a positive finite number, denormals included.
     fn frexp(self) -> (Self, Self);
+    /// Transposes the square that the first `W` registers make; the rest are left alone.
+    fn transpose(rows: &mut [Self; 16]);
     /// The sum of all elements, in a fixed order.
     #[inline(always)]
     fn sum(self) -> Self::T {
@@ -285,5 +287,56 @@ pub trait Lane: Copy + Send + Sync + 'static {
         }
         // SAFETY: `a` holds 16 elements and no lane has more.
         unsafe { Self::load(a.as_ptr()) }
+    }
+}
+
+/// One stage of a transposition of `n` registers: every pair at distance `d` becomes its low and
+/// its high halves, in some granularity.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn exchange<L: Copy>(
+    rows: &mut [L; 16],
+    n: usize,
+    d: usize,
+    low: impl Fn(L, L) -> L,
+    high: impl Fn(L, L) -> L,
+) {
+    for i in (0..n).filter(|i| i & d == 0) {
+        (rows[i], rows[i + d]) = (low(rows[i], rows[i + d]), high(rows[i], rows[i + d]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Transpose<T>(std::marker::PhantomData<T>);
+    impl<T: Float> Kernel for Transpose<T> {
+        type Output = ();
+        #[inline(always)]
+        fn run<A: Arch>(self) {
+            let w = <T::Lane<A> as Lane>::W;
+            let square: Vec<T> = (0..w * w).map(|v| T::from_f64(v as f64)).collect();
+            let mut rows = [<T::Lane<A>>::splat(T::from_f64(-1.0)); 16];
+            for (row, values) in rows.iter_mut().zip(square.chunks(w)) {
+                // SAFETY: a chunk has `w` elements.
+                *row = unsafe { Lane::load(values.as_ptr()) };
+            }
+            Lane::transpose(&mut rows);
+            for (i, row) in rows.iter().enumerate() {
+                for (j, v) in row.to_array()[..w].iter().enumerate() {
+                    let want = if i < w { (j * w + i) as f64 } else { -1.0 };
+                    assert!(v.to_f64() == want, "{:?} row {i}, place {j}", A::ISA);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn squares_are_transposed() {
+        for isa in available() {
+            assert!(dispatch_on(*isa, Transpose::<f32>(std::marker::PhantomData)).is_ok());
+            assert!(dispatch_on(*isa, Transpose::<f64>(std::marker::PhantomData)).is_ok());
+        }
     }
 }

@@ -52,6 +52,8 @@ macro_rules! lane {
                 if n == 0 { other } else { self }
             }
             #[inline(always)]
+            fn transpose(_: &mut [Self; 16]) {}
+            #[inline(always)]
             fn add(self, o: Self) -> Self {
                 Self(self.0 + o.0)
             }
