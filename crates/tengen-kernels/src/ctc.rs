@@ -13,6 +13,14 @@ fn log_add(a: f64, b: f64) -> f64 {
     if low == f64::NEG_INFINITY { high } else { high + (low - high).exp().ln_1p() }
 }
 
+/// `n` times `v`, if there is memory.
+fn filled(n: usize, v: f64) -> Option<Vec<f64>> {
+    let mut all = Vec::new();
+    all.try_reserve_exact(n).ok()?;
+    all.resize(n, v);
+    Some(all)
+}
+
 /// The label with blanks between, before and behind.
 struct Spread<'a> {
     label: &'a [i32],
@@ -25,7 +33,7 @@ impl Spread<'_> {
     }
 
     fn class(&self, s: usize) -> usize {
-        if s % 2 == 0 { self.blank } else { self.label[s / 2] as usize }
+        if s.is_multiple_of(2) { self.blank } else { self.label[s / 2] as usize }
     }
 
     /// Whether an alignment may go from position `s − 2` to `s`, past a blank.
@@ -38,7 +46,7 @@ impl Spread<'_> {
 /// step and class; and, through `grad(step, class, value)`, parts of its derivative to them, which
 /// are to be added up. The loss of an impossible label is infinite, and its derivative 0.
 ///
-/// `steps` positions of memory are taken for each of 2·label + 1 positions.
+/// `None` if the memory for `steps` numbers at each of 2·label + 1 positions cannot be had.
 ///
 /// # Panics
 /// If a class of the label is negative.
@@ -48,17 +56,17 @@ pub fn ctc(
     blank: usize,
     p: impl Fn(usize, usize) -> f64,
     grad: Option<&mut dyn FnMut(usize, usize, f64)>,
-) -> f64 {
+) -> Option<f64> {
     const NONE: f64 = f64::NEG_INFINITY;
     let path = Spread { label, blank };
     let n = path.len();
     if steps == 0 {
-        return if label.is_empty() { 0.0 } else { f64::INFINITY };
+        return Some(if label.is_empty() { 0.0 } else { f64::INFINITY });
     }
     // arrive[t·n + s]: ln of the sum over alignments of the steps before t that may go on to s.
-    let mut arrive = vec![NONE; steps * n];
+    let mut arrive = filled(steps.checked_mul(n)?, NONE)?;
     arrive[..n.min(2)].fill(0.0);
-    let mut now = vec![NONE; n];
+    let mut now = filled(n, NONE)?;
     for t in 0..steps {
         for s in 0..n {
             now[s] = arrive[t * n + s] + p(t, path.class(s)).ln();
@@ -77,12 +85,12 @@ pub fn ctc(
         }
     }
     let total = now[n.saturating_sub(2)..].iter().copied().fold(NONE, log_add);
-    let Some(grad) = grad else { return -total };
+    let Some(grad) = grad else { return Some(-total) };
     if total == NONE {
-        return -total;
+        return Some(-total);
     }
     // leave[s]: ln of the sum over alignments of the steps after t that may come from s.
-    let mut leave = vec![NONE; n];
+    let mut leave = filled(n, NONE)?;
     leave[n.saturating_sub(2)..].fill(0.0);
     for t in (0..steps).rev() {
         for s in 0..n {
@@ -105,7 +113,7 @@ pub fn ctc(
             leave[s] = sum;
         }
     }
-    -total
+    Some(-total)
 }
 
 #[cfg(test)]
@@ -146,7 +154,7 @@ mod tests {
             for blank in 0..3 {
                 let (a, b) = ((blank as i32 + 1) % 3, (blank as i32 + 2) % 3);
                 for label in [&[][..], &[a], &[a, b], &[a, a], &[b, a, b], &[a, a, b]] {
-                    let loss = ctc(steps, label, blank, |t, c| p[t][c], None);
+                    let loss = ctc(steps, label, blank, |t, c| p[t][c], None).unwrap();
                     let want = -brute(&p, label, blank).ln();
                     assert!(loss == want || (loss - want).abs() < 1e-12, "{label:?} {steps}");
                 }
@@ -165,7 +173,7 @@ mod tests {
                 for c in 0..3 {
                     let mut at = |v: f64| {
                         let old = std::mem::replace(&mut p[t][c], q[t][c] + v);
-                        let loss = ctc(5, label, 0, |t, c| p[t][c], None);
+                        let loss = ctc(5, label, 0, |t, c| p[t][c], None).unwrap();
                         p[t][c] = old;
                         loss
                     };
@@ -180,8 +188,8 @@ mod tests {
     fn labels_that_do_not_fit_have_no_probability() {
         let mut parts = 0;
         let loss = ctc(2, &[1, 1], 0, |_, _| 0.5, Some(&mut |_, _, _| parts += 1));
-        assert_eq!((loss, parts), (f64::INFINITY, 0));
-        assert_eq!(ctc(0, &[], 0, |_, _| 0.5, None), 0.0);
-        assert_eq!(ctc(0, &[1], 0, |_, _| 0.5, None), f64::INFINITY);
+        assert_eq!((loss, parts), (Some(f64::INFINITY), 0));
+        assert_eq!(ctc(0, &[], 0, |_, _| 0.5, None), Some(0.0));
+        assert_eq!(ctc(0, &[1], 0, |_, _| 0.5, None), Some(f64::INFINITY));
     }
 }

@@ -76,7 +76,23 @@ def regression(family):
             family.op(name, "hinge_loss", inputs, {"norm": norm, "reduction": reduction}, ["pred"])
 
 
+def temporal_classification(family):
+    for reduction in REDUCTIONS:
+        for blank in (0, 3):
+            name = f"ctc_loss_{reduction}_blank_{blank}"
+            pred = real(name, (6, 3, 4), 0.1, 1)
+            inputs = {
+                "pred": pred / pred.sum(2, keepdims=True),
+                "pred_lengths": np.array([6, 5, 4], "int32"),
+                "label": (classes(name, (3, 3), 3) + (blank == 0)).astype("int32"),
+                "label_lengths": np.array([3, 2, 1], "int32"),
+            }
+            attrs = {"blank": blank, "reduction": reduction}
+            family.op(name, "ctc_loss", inputs, attrs, ["pred"])
+
+
 def record(family):
     cross_entropy(family)
     binary_cross_entropy(family)
     regression(family)
+    temporal_classification(family)

@@ -9,6 +9,7 @@ use crate::shape::Shape;
 use crate::{DType, Element, Result, Tensor, apply1, bail, ensure};
 use bytemuck::Pod;
 use smallvec::smallvec;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tengen_kernels::ctc::ctc;
 use tengen_kernels::pool;
 
@@ -30,6 +31,7 @@ impl Ctc {
         let (p, q) = (p.as_slice::<T>()?, Shared(out.ptr::<T>()));
         let weights = dy.map(|dy| cast_raw(dy, T::DTYPE)?.contiguous()).transpose()?;
         let weights = weights.as_ref().map(Tensor::as_slice::<T>).transpose()?;
+        let starved = AtomicBool::new(false);
         pool::for_each(n, |i| {
             let (steps, from, to) = self.sequences[i];
             let at = |t: usize, c: usize| (t * n + i) * classes + c;
@@ -37,9 +39,11 @@ impl Ctc {
             let label = &self.labels[from..to];
             match weights {
                 None => {
-                    let loss = ctc(steps, label, self.blank, probability, None);
-                    // SAFETY: `out` is new with one element for each sequence.
-                    unsafe { q.at(i as isize).write(T::from_f64(loss)) };
+                    match ctc(steps, label, self.blank, probability, None) {
+                        // SAFETY: `out` is new with one element for each sequence.
+                        Some(v) => unsafe { q.at(i as isize).write(T::from_f64(v)) },
+                        None => starved.store(true, Ordering::Relaxed),
+                    }
                 }
                 Some(weights) => {
                     let weight = weights[i].to_f64();
@@ -51,10 +55,18 @@ impl Ctc {
                             *to = T::from_f64((*to).to_f64() + weight * v);
                         }
                     };
-                    ctc(steps, label, self.blank, probability, Some(&mut add));
+                    if ctc(steps, label, self.blank, probability, Some(&mut add)).is_none() {
+                        starved.store(true, Ordering::Relaxed);
+                    }
                 }
             }
         });
+        ensure!(
+            !starved.into_inner(),
+            Memory,
+            "ctc_loss: no memory for the alignments of labels of {} classes (pred: {pred})",
+            self.labels.len()
+        );
         Ok(out)
     }
 }

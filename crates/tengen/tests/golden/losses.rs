@@ -5,8 +5,13 @@ use tengen::ops::{self, CrossEntropy, HingeNorm, Reduction};
 
 pub fn call(c: &Call) -> Answer {
     let (op, a) = (c.case.op(), c.args);
-    let [pred, label] = &c.inputs[..] else { return None };
     let reduction = Reduction::from_name(a.str("reduction", "mean"))?;
+    if let ("ctc_loss", [pred, steps, label, lengths]) = (op, &c.inputs[..]) {
+        let blank = a.isize("blank").unwrap_or(0).unsigned_abs();
+        let loss = ops::ctc_loss(pred, steps, label, lengths, blank, reduction);
+        return Some(loss.map(|y| vec![y]).map_err(Into::into));
+    }
+    let [pred, label] = &c.inputs[..] else { return None };
     let with_logits = a.bool("with_logits", true);
     let result = match op {
         "cross_entropy" => {
