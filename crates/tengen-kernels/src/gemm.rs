@@ -6,14 +6,12 @@
 //! copy of their own. Every element of C is summed in the same order whatever the number of
 //! threads.
 
-use crate::lanes::{Arch, Float, Isa, Kernel, Lane, dispatch, isa};
+use crate::lanes::{Arch, Float, Isa, Kernel, Lane, dispatch, isa, prefetch};
 use crate::pool;
 use std::ops::Range;
 
 /// Steps of the inner dimension per block: a panel of B stays in the first-level cache.
 const KC: usize = 384;
-/// Steps of a row that are transposed at a time: a cache line of them.
-const STEPS: usize = 16;
 /// Columns of B per block: the block stays in the last-level cache.
 const NC: usize = 4096;
 
@@ -42,22 +40,40 @@ pub struct Strided<E> {
 unsafe impl<E> Sync for Strided<E> {}
 
 /// Elements that multiplication takes, converted to the type that it computes in.
-pub trait Input<T>: Copy {
+pub trait Input<T: Float>: Copy {
     /// The value.
     fn get(self) -> T;
-}
-impl Input<f32> for f32 {
+    /// The first `n` values at `p` in a register; the rest are 0.
+    ///
+    /// # Safety
+    /// `p` is readable for `n` elements, no more than the register has.
     #[inline(always)]
-    fn get(self) -> f32 {
-        self
+    unsafe fn lane<L: Lane<T = T>>(p: *const Self, n: usize) -> L {
+        let mut values = [T::default(); 16];
+        for (i, v) in values[..n].iter_mut().enumerate() {
+            // SAFETY: readable by the contract.
+            *v = unsafe { *p.add(i) }.get();
+        }
+        // SAFETY: no register has more than 16 elements.
+        unsafe { L::load(values.as_ptr()) }
     }
 }
-impl Input<f64> for f64 {
-    #[inline(always)]
-    fn get(self) -> f64 {
-        self
-    }
+macro_rules! itself {
+    ($($t:ty)*) => {$(
+        impl Input<$t> for $t {
+            #[inline(always)]
+            fn get(self) -> $t {
+                self
+            }
+            #[inline(always)]
+            unsafe fn lane<L: Lane<T = $t>>(p: *const $t, n: usize) -> L {
+                // SAFETY: by the contract.
+                unsafe { if n == L::W { L::load(p) } else { L::load_n(p, n) } }
+            }
+        }
+    )*};
 }
+itself!(f32 f64);
 impl Input<f32> for half::f16 {
     #[inline(always)]
     fn get(self) -> f32 {
@@ -73,34 +89,58 @@ impl Input<f32> for half::bf16 {
 
 impl<T: Float, E: Input<T>> Source<T> for Strided<E> {
     unsafe fn pack(&self, outer: usize, n: usize, ks: Range<usize>, dst: *mut T, width: usize) {
-        let start =
-            self.ptr.wrapping_offset(outer as isize * self.outer + ks.start as isize * self.inner);
-        // SAFETY: by the contract these elements exist and `dst` has room for them.
+        let start = outer as isize * self.outer + ks.start as isize * self.inner;
+        let from = Strided { ptr: self.ptr.wrapping_offset(start), ..*self };
+        dispatch(Pack { from, n, steps: ks.len(), dst, width });
+    }
+}
+
+/// Packs `steps` steps of `n` rows or columns.
+struct Pack<E, T> {
+    from: Strided<E>,
+    n: usize,
+    steps: usize,
+    dst: *mut T,
+    width: usize,
+}
+
+impl<T: Float, E: Input<T>> Kernel for Pack<E, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        let Self { from, n, steps, dst, width } = self;
+        let w = <T::Lane<A> as Lane>::W;
+        let at = |i: usize, k: usize| {
+            from.ptr.wrapping_offset(i as isize * from.outer + k as isize * from.inner)
+        };
+        // SAFETY: `pack`'s contract: elements (i < n, k < steps) are readable, and `dst` has
+        // `width` ≥ n places for each step; every access below stays under these bounds.
         unsafe {
-            if self.outer == 1 {
-                for k in 0..ks.len() {
-                    let row = start.offset(k as isize * self.inner);
-                    for i in 0..n {
-                        *dst.add(k * width + i) = (*row.add(i)).get();
+            if from.outer == 1 {
+                for k in 0..steps {
+                    for i in (0..n).step_by(w) {
+                        let r = w.min(n - i);
+                        E::lane::<T::Lane<A>>(at(i, k), r).store_n(dst.add(k * width + i), r);
                     }
                 }
-            } else if self.inner == 1 {
-                // A few steps of every row at a time: neighbouring places are written together.
-                for first in (0..ks.len()).step_by(STEPS) {
-                    let steps = STEPS.min(ks.len() - first);
-                    for i in 0..n {
-                        let row = start.offset(i as isize * self.outer).add(first);
-                        let column = dst.add(first * width + i);
-                        for k in 0..steps {
-                            *column.add(k * width) = (*row.add(k)).get();
-                        }
+            } else if from.inner == 1 {
+                for (i, k) in
+                    (0..n).step_by(w).flat_map(|i| (0..steps).step_by(w).map(move |k| (i, k)))
+                {
+                    let (rows, columns) = (w.min(n - i), w.min(steps - k));
+                    let mut square = [<T::Lane<A>>::splat(T::default()); 16];
+                    for (j, row) in square.iter_mut().enumerate().take(rows) {
+                        *row = E::lane(at(i + j, k), columns);
+                    }
+                    Lane::transpose(&mut square);
+                    for (j, column) in square.iter().enumerate().take(columns) {
+                        column.store_n(dst.add((k + j) * width + i), rows);
                     }
                 }
             } else {
-                for i in 0..n {
-                    let row = start.offset(i as isize * self.outer);
-                    for k in 0..ks.len() {
-                        *dst.add(k * width + i) = (*row.offset(k as isize * self.inner)).get();
+                for k in 0..steps {
+                    for i in 0..n {
+                        *dst.add(k * width + i) = (*at(i, k)).get();
                     }
                 }
             }
@@ -147,6 +187,12 @@ impl<T: Float> Tile<T> {
     #[inline(always)]
     unsafe fn run<L: Lane<T = T>, const R: usize, const V: usize>(self) {
         let Tile { k, mut a, mut b, c, ldc, m, n, accumulate } = self;
+        // The tile's place in C arrives while the sums are made.
+        for i in 0..R {
+            for v in 0..V {
+                prefetch(c.wrapping_add(i * ldc + v * L::W));
+            }
+        }
         let zero = L::splat(T::default());
         let mut acc = [[zero; V]; R];
         // SAFETY: the panels have `k` steps, and stores stay below `m` and `n`.
@@ -272,6 +318,17 @@ pub fn workspace_len<T: Float>(n: usize, k: usize) -> usize {
 /// Multiplications below this many steps run on the caller alone.
 const PARALLEL: usize = 1 << 16;
 
+/// The most panels of A in a block.
+const HIGH: usize = 8;
+
+/// The most panels of B in a block: few, so that threads end together.
+const WIDE: usize = 4;
+
+/// Blocks of A's panels, of equal height as far as possible: enough to share out.
+fn parts(panels: usize) -> usize {
+    panels.div_ceil(HIGH).max(panels.min(4))
+}
+
 /// Packs A (`m` × `k`) to `packed`.
 ///
 /// # Safety
@@ -347,18 +404,20 @@ pub unsafe fn multiply<T: Float>(
                 }
             });
             // A block of A's panels stays in the second-level cache; a share of B's panels each.
-            let (high, wide) = (8.min(panels), 8.min(b_panels));
-            let (down, across) = (panels.div_ceil(high), b_panels.div_ceil(wide));
+            let (down, across) = (parts(panels), b_panels.div_ceil(WIDE));
             each(down * across, &|task| {
-                let (i, j) = (task / across * high * rows, task % across * wide * columns);
+                let (i, j) = (task / across, task % across);
+                let (top, bottom) = (i * panels / down * rows, (i + 1) * panels / down * rows);
+                let left = j * b_panels / across * columns;
+                let right = (j + 1) * b_panels / across * columns;
                 let block = Block {
                     k: steps,
-                    a: a.at(start * panels * rows + i * steps).cast_const(),
-                    b: w.at(j * steps).cast_const(),
-                    c: c.at(i * ldc + jc + j),
+                    a: a.at(start * panels * rows + top * steps).cast_const(),
+                    b: w.at(left * steps).cast_const(),
+                    c: c.at(top * ldc + jc + left),
                     ldc,
-                    m: (m - i).min(high * rows),
-                    n: (width - j).min(wide * columns),
+                    m: m.min(bottom) - top,
+                    n: width.min(right) - left,
                     accumulate: accumulate || start > 0,
                 };
                 debug_assert!(crate::lanes::isa() == isa);

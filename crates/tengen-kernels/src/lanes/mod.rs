@@ -290,6 +290,18 @@ pub trait Lane: Copy + Send + Sync + 'static {
     }
 }
 
+/// Asks for the cache line at `p`, which need not be valid, to be brought near.
+#[inline(always)]
+pub fn prefetch<T>(p: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing that the program sees, whatever the address.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
 /// One stage of a transposition of `n` registers: every pair at distance `d` becomes its low and
 /// its high halves, in some granularity.
 #[cfg(target_arch = "x86_64")]
