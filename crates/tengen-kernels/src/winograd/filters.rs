@@ -1,0 +1,111 @@
+//! Filters to transformed filters.
+
+use super::tiles::Registers;
+use super::transform::{both_axes, filter};
+use crate::lanes::{Arch, Kernel, Lane};
+use std::ops::Range;
+
+/// Filters of 3×3 taps.
+#[derive(Clone, Copy)]
+pub(super) struct Filters {
+    pub ptr: *const f32,
+    /// Channels that they give.
+    pub outputs: usize,
+    /// Channels that they take.
+    pub inputs: usize,
+    /// Whether they lie as `[inputs][outputs][3][3]` and are turned by half a turn, else
+    /// `[outputs][inputs][3][3]`.
+    pub exchanged: bool,
+}
+
+/// Elements from one product to the next of [`FilterTransform`]'s result.
+pub(super) fn filter_point(inputs: usize, registers: &Registers) -> usize {
+    inputs.next_multiple_of(registers.width) * registers.columns() + super::tiles::GAP
+}
+
+/// The transform of the filters of `across` registers of output channels and some registers of
+/// input channels, to `[product][input channel][across · width]`. Channels that do not exist get 0.
+pub(super) struct FilterTransform {
+    pub filters: Filters,
+    /// The first register of output channels.
+    pub first: usize,
+    pub across: usize,
+    /// Registers of input channels.
+    pub inputs: Range<usize>,
+    /// For the first of the input channels.
+    pub out: *mut f32,
+    /// Elements from one product to the next.
+    pub point: usize,
+}
+
+impl Kernel for FilterTransform {
+    type Output = ();
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        for register in 0..self.across {
+            for (i, inputs) in self.inputs.clone().enumerate() {
+                let columns = self.across * A::F32::W;
+                let out = self.out.wrapping_add(i * A::F32::W * columns + register * A::F32::W);
+                // SAFETY: the caller gave filters and room for these channels.
+                unsafe { self.square::<A::F32>(self.first + register, inputs, out, columns) };
+            }
+        }
+    }
+}
+
+impl FilterTransform {
+    /// One register of output channels by one register of input channels.
+    #[inline(always)]
+    unsafe fn square<L: Lane<T = f32>>(
+        &self,
+        output: usize,
+        input: usize,
+        out: *mut f32,
+        columns: usize,
+    ) {
+        let f = &self.filters;
+        let zero = L::splat(0.0);
+        let outputs = f.outputs.saturating_sub(output * L::W).min(L::W);
+        let inputs = f.inputs.saturating_sub(input * L::W).min(L::W);
+        // taps[9·i + t] holds tap t of input channel i of every output channel.
+        let mut taps = [zero; 9 * 16];
+        // Filters next to each other in memory lie along `inner`, runs of them along `outer`.
+        let (outer, inner, stride, start) = if f.exchanged {
+            (inputs, outputs, 9 * f.outputs, input * L::W * 9 * f.outputs + output * L::W * 9)
+        } else {
+            (outputs, inputs, 9 * f.inputs, output * L::W * 9 * f.inputs + input * L::W * 9)
+        };
+        for q in 0..9 {
+            let mut rows = [zero; 16];
+            let n = (9 * inner).saturating_sub(q * L::W).min(L::W);
+            for (r, row) in rows.iter_mut().take(outer).enumerate() {
+                // SAFETY: `n` of the taps of `inner` filters, from place q·W on.
+                *row = unsafe { L::load_n(f.ptr.add(start + r * stride + q * L::W), n) };
+            }
+            L::transpose(&mut rows);
+            taps[q * L::W..(q + 1) * L::W].copy_from_slice(&rows[..L::W]);
+        }
+        if f.exchanged {
+            // So far taps[9·o + t] holds that tap of every input channel.
+            let given = taps;
+            for t in 0..9 {
+                let mut rows = [zero; 16];
+                for o in 0..L::W {
+                    rows[o] = given[9 * o + t];
+                }
+                L::transpose(&mut rows);
+                for i in 0..L::W {
+                    taps[9 * i + 8 - t] = rows[i];
+                }
+            }
+        }
+        for i in 0..L::W {
+            let load = |r: usize, c: usize| taps[9 * i + 3 * r + c];
+            // SAFETY: each product has room for every input channel's row of `columns`.
+            let store = |r: usize, c: usize, v: L| unsafe {
+                v.store(out.add((6 * r + c) * self.point + i * columns))
+            };
+            both_axes(load, filter, store);
+        }
+    }
+}
