@@ -1,7 +1,7 @@
 //! Filters to transformed filters.
 
 use super::tiles::Registers;
-use super::transform::{both_axes, filter};
+use super::transform::{both_axes, filter, turn};
 use crate::lanes::{Arch, Kernel, Lane};
 use std::ops::Range;
 
@@ -76,36 +76,33 @@ impl FilterTransform {
             (outputs, inputs, 9 * f.inputs, output * L::W * 9 * f.inputs + input * L::W * 9)
         };
         for q in 0..9 {
-            let mut rows = [zero; 16];
             let n = (9 * inner).saturating_sub(q * L::W).min(L::W);
-            for (r, row) in rows.iter_mut().take(outer).enumerate() {
-                // SAFETY: `n` of the taps of `inner` filters, from place q·W on.
-                *row = unsafe { L::load_n(f.ptr.add(start + r * stride + q * L::W), n) };
+            // SAFETY: `n` of the taps of `inner` filters, from place q·W on, of `outer` runs.
+            unsafe {
+                let from = f.ptr.wrapping_add(start + q * L::W);
+                if outer == L::W && n == L::W {
+                    turn!(L, |r| L::load(from.add(r * stride)), |k, v| taps[q * L::W + k] = v);
+                } else {
+                    turn!(
+                        L,
+                        |r| if r < outer { L::load_n(from.add(r * stride), n) } else { zero },
+                        |k, v| taps[q * L::W + k] = v
+                    );
+                }
             }
-            L::transpose(&mut rows);
-            taps[q * L::W..(q + 1) * L::W].copy_from_slice(&rows[..L::W]);
         }
         if f.exchanged {
             // So far taps[9·o + t] holds that tap of every input channel.
             let given = taps;
             for t in 0..9 {
-                let mut rows = [zero; 16];
-                for o in 0..L::W {
-                    rows[o] = given[9 * o + t];
-                }
-                L::transpose(&mut rows);
-                for i in 0..L::W {
-                    taps[9 * i + 8 - t] = rows[i];
-                }
+                turn!(L, |o| given[9 * o + t], |i, v| taps[9 * i + 8 - t] = v);
             }
         }
         for i in 0..L::W {
-            let load = |r: usize, c: usize| taps[9 * i + 3 * r + c];
-            // SAFETY: each product has room for every input channel's row of `columns`.
-            let store = |r: usize, c: usize, v: L| unsafe {
-                v.store(out.add((6 * r + c) * self.point + i * columns))
-            };
-            both_axes(load, filter, store);
+            both_axes!(filter, L, 3 => 6, |r, c| taps[9 * i + 3 * r + c], |y, x, v| {
+                // SAFETY: each product has room for every input channel's row of `columns`.
+                unsafe { v.store(out.add((6 * y + x) * self.point + i * columns)) }
+            });
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Epilogue;
 use super::tiles::{Layout, POINTS, Segment, Tiles};
-use super::transform::{both_axes, input, output, output_transposed};
+use super::transform::{both_axes, input, output, output_transposed, turn};
 use crate::lanes::{Arch, Kernel, Lane};
 use std::ops::Range;
 
@@ -78,12 +78,11 @@ impl<const I: usize> ToTiles<I> {
                 for t in 0..s.n {
                     let out = out.wrapping_add(t * self.layout.group * L::W);
                     // SAFETY: the rows have 4·n + I − 4 pixels, and the layout has the tile.
-                    let load =
-                        |r: usize, c: usize| unsafe { L::load(rows[r].add((4 * t + c) * L::W)) };
-                    let store = |r: usize, c: usize, v: L| unsafe {
-                        v.store(out.add((6 * r + c) * self.layout.point))
-                    };
-                    both_axes(load, window::<L, I>, store);
+                    unsafe {
+                        both_axes!(window, L, I => 6,
+                            |r, c| L::load(rows[r].add((4 * t + c) * L::W)),
+                            |y, x, v| v.store(out.add((6 * y + x) * self.layout.point)));
+                    }
                 }
             }
         }
@@ -133,19 +132,19 @@ impl<const I: usize> ToTiles<I> {
                 let from = s.image * p.step + register * L::W * plane + y as usize * p.width;
                 let from = p.ptr.add(from).offset(x + done as isize);
                 let n = (end - done).min(L::W);
-                let mut square = [zero; 16];
-                if n == L::W && channels == L::W {
-                    for (j, v) in square.iter_mut().take(L::W).enumerate() {
-                        *v = L::load(from.add(j * plane));
-                    }
+                let to = row.add(done * L::W);
+                // One copy of the code per case keeps the square in registers.
+                if channels < L::W {
+                    turn!(
+                        L,
+                        |j| if j < channels { L::load_n(from.add(j * plane), n) } else { zero },
+                        |j, v| v.store(to.add(j * L::W))
+                    );
+                } else if n < L::W {
+                    turn!(L, |j| L::load_n(from.add(j * plane), n), |j, v| v
+                        .store(to.add(j * L::W)));
                 } else {
-                    for (j, v) in square.iter_mut().take(channels).enumerate() {
-                        *v = L::load_n(from.add(j * plane), n);
-                    }
-                }
-                L::transpose(&mut square);
-                for (j, v) in square.iter().take(L::W).enumerate() {
-                    v.store(row.add((done + j) * L::W));
+                    turn!(L, |j| L::load(from.add(j * plane)), |j, v| v.store(to.add(j * L::W)));
                 }
                 done += L::W;
             }
@@ -192,13 +191,12 @@ impl FromTiles<'_> {
                 for t in 0..s.n {
                     let tile = register * self.layout_tiles + s.at + t;
                     // SAFETY: the products of this tile; 4 rows of 4·n pixels.
-                    let load = |r: usize, c: usize| unsafe {
-                        L::load(self.products.add((tile * POINTS + 6 * r + c) * L::W))
-                    };
-                    let store = |r: usize, c: usize, v: L| unsafe {
-                        v.store(self.rows.add(r * stride + (4 * t + c) * L::W))
-                    };
-                    both_axes(load, output, store);
+                    unsafe {
+                        let products = self.products.add(tile * POINTS * L::W);
+                        both_axes!(output, L, 6 => 4,
+                            |r, c| L::load(products.add((6 * r + c) * L::W)),
+                            |y, x, v| v.store(self.rows.add(y * stride + (4 * t + x) * L::W)));
+                    }
                 }
                 for i in 0..4.min(self.planes.height - 4 * s.y) {
                     // SAFETY: rows of results inside the planes.
@@ -225,24 +223,23 @@ impl FromTiles<'_> {
         let start = s.image * p.step + first * plane + (4 * s.y + i) * p.width + 4 * s.x;
         let plain = self.epilogue.is_none();
         for done in (0..pixels).step_by(L::W) {
-            let mut square = [L::splat(0.0); 16];
+            let n = (pixels - done).min(L::W);
             // SAFETY: the scratch rows have room for a register beyond their pixels, and `n` pixels
             // of these channels lie inside the planes.
             unsafe {
-                for (j, v) in square.iter_mut().take(L::W).enumerate() {
-                    *v = L::load(self.rows.add(i * stride + (done + j) * L::W));
-                }
-                L::transpose(&mut square);
-                let n = (pixels - done).min(L::W);
-                if plain && n == L::W && channels == L::W {
-                    for (j, v) in square.iter().take(L::W).enumerate() {
-                        v.store(p.ptr.add(start + done + j * plane));
-                    }
-                    continue;
-                }
-                for (j, v) in square.iter().take(channels).enumerate() {
-                    let at = start + done + j * plane;
-                    self.epilogue.apply::<L>(*v, first + j, at, n).store_n(p.ptr.add(at), n);
+                let from = self.rows.add(i * stride + done * L::W);
+                let to = p.ptr.add(start + done);
+                // One copy of the code per case keeps the square in registers.
+                if !plain || channels < L::W {
+                    turn!(L, |j| L::load(from.add(j * L::W)), |j, v| if j < channels {
+                        let v = self.epilogue.apply(v, first + j, start + done + j * plane, n);
+                        v.store_n(to.add(j * plane), n)
+                    });
+                } else if n < L::W {
+                    turn!(L, |j| L::load(from.add(j * L::W)), |j, v| v
+                        .store_n(to.add(j * plane), n));
+                } else {
+                    turn!(L, |j| L::load(from.add(j * L::W)), |j, v| v.store(to.add(j * plane)));
                 }
             }
         }

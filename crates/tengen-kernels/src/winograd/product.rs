@@ -89,11 +89,18 @@ impl Products {
                 x = x.add(tiles * L::W);
             }
             let first = self.range.start + from;
+            let sums = self.sums.add((first * POINTS + point) * L::W);
+            let across = tiles * POINTS * L::W;
+            if self.accumulate {
+                for (i, row) in acc.iter_mut().enumerate() {
+                    for (v, sum) in row.iter_mut().enumerate() {
+                        *sum = sum.add(L::load(sums.add(v * across + i * POINTS * L::W)));
+                    }
+                }
+            }
             for (i, row) in acc.iter().enumerate() {
                 for (v, sum) in row.iter().enumerate() {
-                    let p = self.sums.add(((v * tiles + first + i) * POINTS + point) * L::W);
-                    let sum = if self.accumulate { L::load(p).add(*sum) } else { *sum };
-                    sum.store(p);
+                    sum.store(sums.add(v * across + i * POINTS * L::W));
                 }
             }
         }

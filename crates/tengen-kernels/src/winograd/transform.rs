@@ -95,30 +95,50 @@ pub(super) fn filter_transposed<L: Lane<T = f32>>(u: [L; 6]) -> [L; 3] {
     ]
 }
 
-/// Applies a transform to the columns and then to the rows of a square: `load(row, column)` gives
-/// the square of `I`, `store(row, column, value)` takes that of `O`.
-#[inline(always)]
-pub(super) fn both_axes<L: Lane<T = f32>, const I: usize, const O: usize>(
-    load: impl Fn(usize, usize) -> L,
-    along: impl Fn([L; I]) -> [L; O],
-    mut store: impl FnMut(usize, usize, L),
-) {
-    let mut half = [[L::splat(0.0); I]; O];
-    for column in 0..I {
-        let mut d = [L::splat(0.0); I];
-        for (row, d) in d.iter_mut().enumerate() {
-            *d = load(row, column);
+/// Applies a transform to the columns and then to the rows of a square: `load` gives the element at
+/// (row, column) of the square of `I`, `store` takes that of the square of `O`. A macro, because
+/// what a closure calls is not always compiled for the caller's instruction set.
+macro_rules! both_axes {
+    ($along:path, $L:ident, $I:expr => $O:expr, |$r:ident, $c:ident| $load:expr,
+     |$y:ident, $x:ident, $v:ident| $store:expr) => {{
+        let mut half = [[$L::splat(0.0); $I]; $O];
+        for $c in 0..$I {
+            let mut d = [$L::splat(0.0); $I];
+            for $r in 0..$I {
+                d[$r] = $load;
+            }
+            let d = $along(d);
+            for $y in 0..$O {
+                half[$y][$c] = d[$y];
+            }
         }
-        for (row, v) in along(d).into_iter().enumerate() {
-            half[row][column] = v;
+        for $y in 0..$O {
+            let d = $along(half[$y]);
+            for $x in 0..$O {
+                let $v = d[$x];
+                $store;
+            }
         }
-    }
-    for (row, d) in half.into_iter().enumerate() {
-        for (column, v) in along(d).into_iter().enumerate() {
-            store(row, column, v);
-        }
-    }
+    }};
 }
+pub(super) use both_axes;
+
+/// Transposes a square of registers: `load` gives register `j`, `store` takes it. A macro for the
+/// same reason.
+macro_rules! turn {
+    ($L:ident, |$j:ident| $load:expr, |$k:ident, $v:ident| $store:expr) => {{
+        let mut square = [$L::splat(0.0); 16];
+        for $j in 0..$L::W {
+            square[$j] = $load;
+        }
+        $L::transpose(&mut square);
+        for $k in 0..$L::W {
+            let $v = square[$k];
+            $store;
+        }
+    }};
+}
+pub(super) use turn;
 
 #[cfg(test)]
 mod tests {
