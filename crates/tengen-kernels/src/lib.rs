@@ -18,3 +18,4 @@ pub mod reduce;
 mod rows;
 pub mod softmax;
 pub mod sort;
+pub mod winograd;

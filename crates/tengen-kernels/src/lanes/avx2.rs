@@ -256,14 +256,16 @@ fn transpose_ps(rows: &mut [F32x8; 16]) {
     let ps = |v| F32x8(op!(_mm256_castpd_ps(v)));
     let unpack_low = |a: F32x8, b: F32x8| F32x8(op!(_mm256_unpacklo_ps(a.0, b.0)));
     let unpack_high = |a: F32x8, b: F32x8| F32x8(op!(_mm256_unpackhi_ps(a.0, b.0)));
-    exchange(rows, 8, 1, unpack_low, unpack_high);
+    exchange::<_, 8, 1>(rows, unpack_low, unpack_high);
     let pairs_low = |a, b| ps(op!(_mm256_unpacklo_pd(pd(a), pd(b))));
     let pairs_high = |a, b| ps(op!(_mm256_unpackhi_pd(pd(a), pd(b))));
-    exchange(rows, 8, 2, pairs_low, pairs_high);
-    (0..8).step_by(4).for_each(|i| rows.swap(i + 1, i + 2));
+    exchange::<_, 8, 2>(rows, pairs_low, pairs_high);
+    for i in 0..2 {
+        rows.swap(4 * i + 1, 4 * i + 2);
+    }
     let low = |a: F32x8, b: F32x8| F32x8(op!(_mm256_permute2f128_ps::<0x20>(a.0, b.0)));
     let high = |a: F32x8, b: F32x8| F32x8(op!(_mm256_permute2f128_ps::<0x31>(a.0, b.0)));
-    exchange(rows, 8, 4, low, high);
+    exchange::<_, 8, 4>(rows, low, high);
 }
 
 /// Pairs of elements, then halves of a register.
@@ -271,10 +273,10 @@ fn transpose_ps(rows: &mut [F32x8; 16]) {
 fn transpose_pd(rows: &mut [F64x4; 16]) {
     let unpack_low = |a: F64x4, b: F64x4| F64x4(op!(_mm256_unpacklo_pd(a.0, b.0)));
     let unpack_high = |a: F64x4, b: F64x4| F64x4(op!(_mm256_unpackhi_pd(a.0, b.0)));
-    exchange(rows, 4, 1, unpack_low, unpack_high);
+    exchange::<_, 4, 1>(rows, unpack_low, unpack_high);
     let low = |a: F64x4, b: F64x4| F64x4(op!(_mm256_permute2f128_pd::<0x20>(a.0, b.0)));
     let high = |a: F64x4, b: F64x4| F64x4(op!(_mm256_permute2f128_pd::<0x31>(a.0, b.0)));
-    exchange(rows, 4, 2, low, high);
+    exchange::<_, 4, 2>(rows, low, high);
 }
 
 lane!(F32x8, f32, __m256, 8, false, first32, pow2_ps, frexp_ps,

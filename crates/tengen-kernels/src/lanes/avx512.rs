@@ -183,15 +183,17 @@ fn transpose_ps(rows: &mut [F32x16; 16]) {
     let ps = |v| F32x16(op!(_mm512_castpd_ps(v)));
     let unpack_low = |a: F32x16, b: F32x16| F32x16(op!(_mm512_unpacklo_ps(a.0, b.0)));
     let unpack_high = |a: F32x16, b: F32x16| F32x16(op!(_mm512_unpackhi_ps(a.0, b.0)));
-    exchange(rows, 16, 1, unpack_low, unpack_high);
+    exchange::<_, 16, 1>(rows, unpack_low, unpack_high);
     let pairs_low = |a, b| ps(op!(_mm512_unpacklo_pd(pd(a), pd(b))));
     let pairs_high = |a, b| ps(op!(_mm512_unpackhi_pd(pd(a), pd(b))));
-    exchange(rows, 16, 2, pairs_low, pairs_high);
-    (0..16).step_by(4).for_each(|i| rows.swap(i + 1, i + 2));
+    exchange::<_, 16, 2>(rows, pairs_low, pairs_high);
+    for i in 0..4 {
+        rows.swap(4 * i + 1, 4 * i + 2);
+    }
     let even = |a: F32x16, b: F32x16| F32x16(op!(_mm512_shuffle_f32x4::<0x88>(a.0, b.0)));
     let odd = |a: F32x16, b: F32x16| F32x16(op!(_mm512_shuffle_f32x4::<0xdd>(a.0, b.0)));
-    exchange(rows, 16, 4, even, odd);
-    exchange(rows, 16, 8, even, odd);
+    exchange::<_, 16, 4>(rows, even, odd);
+    exchange::<_, 16, 8>(rows, even, odd);
 }
 
 /// Pairs of elements, then quarters of a register.
@@ -199,11 +201,11 @@ fn transpose_ps(rows: &mut [F32x16; 16]) {
 fn transpose_pd(rows: &mut [F64x8; 16]) {
     let unpack_low = |a: F64x8, b: F64x8| F64x8(op!(_mm512_unpacklo_pd(a.0, b.0)));
     let unpack_high = |a: F64x8, b: F64x8| F64x8(op!(_mm512_unpackhi_pd(a.0, b.0)));
-    exchange(rows, 8, 1, unpack_low, unpack_high);
+    exchange::<_, 8, 1>(rows, unpack_low, unpack_high);
     let even = |a: F64x8, b: F64x8| F64x8(op!(_mm512_shuffle_f64x2::<0x88>(a.0, b.0)));
     let odd = |a: F64x8, b: F64x8| F64x8(op!(_mm512_shuffle_f64x2::<0xdd>(a.0, b.0)));
-    exchange(rows, 8, 2, even, odd);
-    exchange(rows, 8, 4, even, odd);
+    exchange::<_, 8, 2>(rows, even, odd);
+    exchange::<_, 8, 4>(rows, even, odd);
 }
 
 lane!(F32x16, f32, __m512, __mmask16, 16, false,

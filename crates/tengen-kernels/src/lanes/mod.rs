@@ -302,19 +302,19 @@ pub fn prefetch<T>(p: *const T) {
     let _ = p;
 }
 
-/// One stage of a transposition of `n` registers: every pair at distance `d` becomes its low and
-/// its high halves, in some granularity.
+/// One stage of a transposition of `N` registers: every pair at distance `D` becomes its low and
+/// its high halves, in some granularity. The loop has constant bounds and no branch, so that it is
+/// unrolled and the square stays in registers.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn exchange<L: Copy>(
+fn exchange<L: Copy, const N: usize, const D: usize>(
     rows: &mut [L; 16],
-    n: usize,
-    d: usize,
     low: impl Fn(L, L) -> L,
     high: impl Fn(L, L) -> L,
 ) {
-    for i in (0..n).filter(|i| i & d == 0) {
-        (rows[i], rows[i + d]) = (low(rows[i], rows[i + d]), high(rows[i], rows[i + d]));
+    for pair in 0..N / 2 {
+        let i = pair / D * 2 * D + pair % D;
+        (rows[i], rows[i + D]) = (low(rows[i], rows[i + D]), high(rows[i], rows[i + D]));
     }
 }
 

@@ -1,0 +1,184 @@
+//! The operators: what they infer, which evaluation they take, their gradients.
+
+use super::ConvParams;
+use crate::autograd::Gradient;
+use crate::op::{Grads, Meta, Metas, Op, Tensors};
+use crate::ops::cast::cast_raw;
+use crate::shape::Shape;
+use crate::{DType, Result, Tensor, apply1, bail, ensure, promote};
+use smallvec::smallvec;
+use tengen_kernels::conv::Geometry;
+
+/// Which of the three a [`Conv`] computes, from which inputs.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Pass {
+    /// image, filters → result
+    Forward,
+    /// result's gradient, filters → image's gradient, of the given height and width
+    ToInput(usize, usize),
+    /// image, result's gradient → filters' gradient, of the given height and width
+    ToFilter(usize, usize),
+}
+
+/// Image `[n, c, h, w]`, filters `[k, c/groups, r, s]`, result `[n, k, oh, ow]`.
+#[derive(Clone, Copy)]
+pub(super) struct Conv {
+    pub params: ConvParams,
+    pub pass: Pass,
+}
+
+/// Extent of the result along one axis, if the filter fits.
+fn out_extent(n: usize, r: usize, stride: usize, padding: usize, dilation: usize) -> Option<usize> {
+    let reach = r.checked_sub(1)?.checked_mul(dilation)?.checked_add(1)?;
+    let room = n.checked_add(padding.checked_mul(2)?)?.checked_sub(reach)?;
+    Some(room / stride + 1)
+}
+
+impl Conv {
+    /// Geometry of one group, and the shapes of image, filters and result.
+    fn geometry(&self, x: &[&Tensor]) -> Result<(Geometry, usize, [Shape; 3])> {
+        let p = &self.params;
+        ensure!(
+            p.groups > 0
+                && p.stride.0 > 0
+                && p.stride.1 > 0
+                && p.dilation.0 > 0
+                && p.dilation.1 > 0,
+            Value,
+            "{}: groups, stride and dilation must be positive ({p:?})",
+            self.name()
+        );
+        let (a, b) = (x[0], x[1]);
+        ensure!(
+            a.ndim() == 4 && b.ndim() == 4,
+            Shape,
+            "{}: four dimensions are needed, not {a} and {b}",
+            self.name()
+        );
+        let (sa, sb) = (a.shape(), b.shape());
+        let name = self.name();
+        let (n, c, image, k, filter, out) = match self.pass {
+            Pass::Forward => {
+                let axis = |d: usize, s: usize, pad: usize, dil: usize| {
+                    out_extent(sa[d], sb[d], s, pad, dil)
+                };
+                let out = axis(2, p.stride.0, p.padding.0, p.dilation.0).zip(axis(
+                    3,
+                    p.stride.1,
+                    p.padding.1,
+                    p.dilation.1,
+                ));
+                let Some(out) = out else {
+                    bail!(
+                        Shape,
+                        "{name}: the filter does not fit into the padded image (inp: {a}, weight: {b}, {p:?})"
+                    )
+                };
+                (sa[0], sa[1], (sa[2], sa[3]), sb[0], (sb[2], sb[3]), out)
+            }
+            Pass::ToInput(h, w) => {
+                (sa[0], sb[1] * p.groups, (h, w), sb[0], (sb[2], sb[3]), (sa[2], sa[3]))
+            }
+            Pass::ToFilter(r, s) => (sa[0], sa[1], (sa[2], sa[3]), sb[1], (r, s), (sb[2], sb[3])),
+        };
+        ensure!(
+            c % p.groups == 0 && k % p.groups == 0,
+            Shape,
+            "{name}: {c} input and {k} output channels do not divide into {} groups",
+            p.groups
+        );
+        let per_group = c / p.groups;
+        let expected = match self.pass {
+            Pass::Forward => (sb[1], "input channels", per_group),
+            Pass::ToInput(..) => (sa[1], "channels", k),
+            Pass::ToFilter(..) => (sb[0], "images", n),
+        };
+        ensure!(
+            expected.0 == expected.2,
+            Shape,
+            "{name}: {} {} where {} are needed (inp: {a}, weight: {b}, groups: {})",
+            expected.0,
+            expected.1,
+            expected.2,
+            p.groups
+        );
+        let g = Geometry {
+            c: per_group,
+            image,
+            k: k / p.groups,
+            filter,
+            out,
+            stride: p.stride,
+            padding: p.padding,
+            dilation: p.dilation,
+        };
+        let fits = |n: usize, r: usize, o: usize, s, pad, dil| {
+            out_extent(n, r, s, pad, dil).is_some_and(|e| e == o)
+        };
+        ensure!(
+            fits(image.0, filter.0, out.0, p.stride.0, p.padding.0, p.dilation.0)
+                && fits(image.1, filter.1, out.1, p.stride.1, p.padding.1, p.dilation.1),
+            Shape,
+            "{name}: no image of {image:?} gives {out:?} under a filter of {filter:?} ({p:?})"
+        );
+        let shapes = [
+            Shape::new(&[n, c, image.0, image.1])?,
+            Shape::new(&[k, per_group, filter.0, filter.1])?,
+            Shape::new(&[n, k, out.0, out.1])?,
+        ];
+        Ok((g, n, shapes))
+    }
+}
+
+impl Op for Conv {
+    fn name(&self) -> &'static str {
+        match self.pass {
+            Pass::Forward => "conv2d",
+            Pass::ToInput(..) => "conv_transpose2d",
+            Pass::ToFilter(..) => "conv2d_weight_gradient",
+        }
+    }
+
+    fn promote(&self, x: &[&Tensor]) -> Result<Option<DType>> {
+        let dtype = promote(x.iter().map(|x| x.dtype()));
+        Ok(Some(if dtype.is_float() { dtype } else { DType::F32 }))
+    }
+
+    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
+        let (_, _, [image, filters, out]) = self.geometry(x)?;
+        let shape = match self.pass {
+            Pass::Forward => out,
+            Pass::ToInput(..) => image,
+            Pass::ToFilter(..) => filters,
+        };
+        Ok(Meta::one(shape, x[0].dtype()))
+    }
+
+    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
+        let (g, n, _) = self.geometry(x)?;
+        let Meta { shape, dtype } = out[0];
+        Ok(smallvec![match dtype {
+            DType::F32 => self.run::<f32>(x, g, n, shape)?,
+            DType::F64 => self.run::<f64>(x, g, n, shape)?,
+            _ => {
+                let x = [cast_raw(x[0], DType::F32)?, cast_raw(x[1], DType::F32)?];
+                cast_raw(&self.run::<f32>(&[&x[0], &x[1]], g, n, shape)?, dtype)?
+            }
+        }])
+    }
+
+    fn grad(&self, g: &Gradient) -> Result<Grads> {
+        let (a, b, dy) = (g.input(0)?, g.input(1)?, g.dy(0)?);
+        let params = self.params;
+        let to = |pass, x: &[&Tensor]| apply1(Conv { params, pass }, x).map(Some);
+        let (sa, sb) = (g.input_meta(0).shape, g.input_meta(1).shape);
+        g.each(|k| match (self.pass, k) {
+            (Pass::Forward, 0) => to(Pass::ToInput(sa[2], sa[3]), &[&dy, b]),
+            (Pass::Forward, _) => to(Pass::ToFilter(sb[2], sb[3]), &[a, &dy]),
+            (Pass::ToInput(..), 0) => to(Pass::Forward, &[&dy, b]),
+            (Pass::ToInput(..), _) => to(Pass::ToFilter(sb[2], sb[3]), &[&dy, a]),
+            (Pass::ToFilter(..), 0) => to(Pass::ToInput(sa[2], sa[3]), &[b, &dy]),
+            (Pass::ToFilter(..), _) => to(Pass::Forward, &[a, &dy]),
+        })
+    }
+}

@@ -1,0 +1,108 @@
+//! Filters to transformed filters.
+
+use super::tiles::Registers;
+use super::transform::{both_axes, filter, turn};
+use crate::lanes::{Arch, Kernel, Lane};
+use std::ops::Range;
+
+/// Filters of 3×3 taps.
+#[derive(Clone, Copy)]
+pub(super) struct Filters {
+    pub ptr: *const f32,
+    /// Channels that they give.
+    pub outputs: usize,
+    /// Channels that they take.
+    pub inputs: usize,
+    /// Whether they lie as `[inputs][outputs][3][3]` and are turned by half a turn, else
+    /// `[outputs][inputs][3][3]`.
+    pub exchanged: bool,
+}
+
+/// Elements from one product to the next of [`FilterTransform`]'s result.
+pub(super) fn filter_point(inputs: usize, registers: &Registers) -> usize {
+    inputs.next_multiple_of(registers.width) * registers.columns() + super::tiles::GAP
+}
+
+/// The transform of the filters of `across` registers of output channels and some registers of
+/// input channels, to `[product][input channel][across · width]`. Channels that do not exist get 0.
+pub(super) struct FilterTransform {
+    pub filters: Filters,
+    /// The first register of output channels.
+    pub first: usize,
+    pub across: usize,
+    /// Registers of input channels.
+    pub inputs: Range<usize>,
+    /// For the first of the input channels.
+    pub out: *mut f32,
+    /// Elements from one product to the next.
+    pub point: usize,
+}
+
+impl Kernel for FilterTransform {
+    type Output = ();
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        for register in 0..self.across {
+            for (i, inputs) in self.inputs.clone().enumerate() {
+                let columns = self.across * A::F32::W;
+                let out = self.out.wrapping_add(i * A::F32::W * columns + register * A::F32::W);
+                // SAFETY: the caller gave filters and room for these channels.
+                unsafe { self.square::<A::F32>(self.first + register, inputs, out, columns) };
+            }
+        }
+    }
+}
+
+impl FilterTransform {
+    /// One register of output channels by one register of input channels.
+    #[inline(always)]
+    unsafe fn square<L: Lane<T = f32>>(
+        &self,
+        output: usize,
+        input: usize,
+        out: *mut f32,
+        columns: usize,
+    ) {
+        let f = &self.filters;
+        let zero = L::splat(0.0);
+        let outputs = f.outputs.saturating_sub(output * L::W).min(L::W);
+        let inputs = f.inputs.saturating_sub(input * L::W).min(L::W);
+        // taps[9·i + t] holds tap t of input channel i of every output channel.
+        let mut taps = [zero; 9 * 16];
+        // Filters next to each other in memory lie along `inner`, runs of them along `outer`.
+        let (outer, inner, stride, start) = if f.exchanged {
+            (inputs, outputs, 9 * f.outputs, input * L::W * 9 * f.outputs + output * L::W * 9)
+        } else {
+            (outputs, inputs, 9 * f.inputs, output * L::W * 9 * f.inputs + input * L::W * 9)
+        };
+        for q in 0..9 {
+            let n = (9 * inner).saturating_sub(q * L::W).min(L::W);
+            // SAFETY: `n` of the taps of `inner` filters, from place q·W on, of `outer` runs.
+            unsafe {
+                let from = f.ptr.wrapping_add(start + q * L::W);
+                if outer == L::W && n == L::W {
+                    turn!(L, |r| L::load(from.add(r * stride)), |k, v| taps[q * L::W + k] = v);
+                } else {
+                    turn!(
+                        L,
+                        |r| if r < outer { L::load_n(from.add(r * stride), n) } else { zero },
+                        |k, v| taps[q * L::W + k] = v
+                    );
+                }
+            }
+        }
+        if f.exchanged {
+            // So far taps[9·o + t] holds that tap of every input channel.
+            let given = taps;
+            for t in 0..9 {
+                turn!(L, |o| given[9 * o + t], |i, v| taps[9 * i + 8 - t] = v);
+            }
+        }
+        for i in 0..L::W {
+            both_axes!(filter, L, 3 => 6, |r, c| taps[9 * i + 3 * r + c], |y, x, v| {
+                // SAFETY: each product has room for every input channel's row of `columns`.
+                unsafe { v.store(out.add((6 * y + x) * self.point + i * columns)) }
+            });
+        }
+    }
+}

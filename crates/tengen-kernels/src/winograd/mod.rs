@@ -1,0 +1,128 @@
+//! Winograd's minimal filtering F(4×4, 3×3) for convolutions with filters of 3×3, stride 1 and
+//! dilation 1, and for their gradients: 36 products per 4×4 results instead of 144.
+//!
+//! A tile Y of 4×4 results comes from a window d of 6×6 pixels and a filter g of 3×3 taps as
+//! Y = Aᵀ[(G·g·Gᵀ) ⊙ (Bᵀ·d·B)]A, summed over input channels before the outer transform; so each of
+//! the 36 places is a product of matrices (tiles × input channels × output channels). The gradient
+//! to the input is the same with filters turned by half a turn and channels exchanged. The
+//! gradient to the filters is the transposed formula, Gᵀ[(A·dY·Aᵀ) ⊙ (Bᵀ·d·B)]G, summed over
+//! tiles. Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016); the
+//! matrices are in `transform.rs`.
+//!
+//! Channels are taken in blocks of a register's width, so every transform works on as many channels
+//! at once as a register holds. No sum depends on the number of threads.
+
+mod filters;
+mod forward;
+mod planes;
+mod product;
+mod tiles;
+mod transform;
+
+#[cfg(test)]
+mod tests;
+
+pub use forward::{forward, forward_len, to_input, to_input_len};
+
+use crate::conv::Geometry;
+use crate::lanes::{Float, Isa, Kernel, Lane, dispatch_on};
+use crate::pool;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A batch that one group of a convolution works on.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch {
+    /// The convolution; [`applies`] holds for it.
+    pub geometry: Geometry,
+    /// Images.
+    pub n: usize,
+    /// Elements from one image to the next.
+    pub image_step: usize,
+    /// Elements from one result to the next.
+    pub out_step: usize,
+}
+
+/// Whether a convolution is one that this module computes: filters of 3×3, stride 1, dilation 1,
+/// padding of at most 2.
+pub fn applies(g: &Geometry) -> bool {
+    g.filter == (3, 3)
+        && g.stride == (1, 1)
+        && g.dilation == (1, 1)
+        && g.padding.0 <= 2
+        && g.padding.1 <= 2
+}
+
+/// What becomes of a convolution's sums before they are stored: `v = sum + bias[channel] +
+/// residual`, then `v < 0 ? v·slope[channel] : v`. A slope of 0 is ReLU (but −∞·0 is NaN).
+#[derive(Clone, Copy, Debug)]
+pub struct Epilogue<'a, T> {
+    /// Added, one per channel of the result.
+    pub bias: Option<&'a [T]>,
+    /// Factor of negative values, one per channel of the result.
+    pub slope: Option<&'a [T]>,
+    /// Added, in the places of the result.
+    pub residual: Option<&'a [T]>,
+}
+
+impl<T> Default for Epilogue<'_, T> {
+    fn default() -> Self {
+        Epilogue { bias: None, slope: None, residual: None }
+    }
+}
+
+impl<T: Float> Epilogue<'_, T> {
+    /// Whether sums are stored as they are.
+    fn is_none(&self) -> bool {
+        self.bias.is_none() && self.slope.is_none() && self.residual.is_none()
+    }
+    /// What is stored for `n` sums of a channel, whose places start at `at`.
+    #[inline(always)]
+    fn apply<L: Lane<T = T>>(&self, mut v: L, channel: usize, at: usize, n: usize) -> L {
+        if let Some(bias) = self.bias {
+            v = v.add(L::splat(bias[channel]));
+        }
+        if let Some(residual) = self.residual {
+            // SAFETY: as many elements as the slice has.
+            v = v.add(unsafe { L::load_n(residual[at..at + n].as_ptr(), n) });
+        }
+        if let Some(slope) = self.slope {
+            let negative = v.lt(L::splat(T::default()));
+            v = L::sel(negative, v.mul(L::splat(slope[channel])), v);
+        }
+        v
+    }
+}
+
+/// An address that tasks share, each for a part of its own.
+#[derive(Clone, Copy)]
+struct Shared<T>(*mut T);
+// SAFETY: the address is shared; tasks touch parts of their own, as each use says.
+unsafe impl<T> Sync for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T> Send for Shared<T> {}
+impl<T> Shared<T> {
+    fn at(self, i: usize) -> *mut T {
+        self.0.wrapping_add(i)
+    }
+}
+
+/// Runs a kernel on an instruction set that was in use.
+fn on(isa: Isa, kernel: impl Kernel<Output = ()>) {
+    let ran = dispatch_on(isa, kernel).is_ok();
+    debug_assert!(ran);
+}
+
+/// Calls `work(worker, task)` for every task, on `workers` threads at most; a worker has one task
+/// at a time.
+fn share(workers: usize, tasks: usize, work: impl Fn(usize, usize) + Sync) {
+    let next = AtomicUsize::new(0);
+    pool::for_each(workers.min(tasks), |worker| {
+        loop {
+            let task = next.fetch_add(1, Ordering::Relaxed);
+            if task >= tasks {
+                break;
+            }
+            work(worker, task);
+        }
+    });
+}
