@@ -9,6 +9,7 @@ from megengine.autodiff import GradManager
 
 from ..workload import Timed
 from .base import Face
+from .encoder import EncoderLayer
 
 
 class MegEngineFace(Face):
@@ -19,7 +20,6 @@ class MegEngineFace(Face):
 
     def __init__(self, threads):
         self.version = mge.__version__
-        self.F, self.M, self.optim = F, M, optim
         self.sync = getattr(mge, "_full_sync", None)
         if self.sync:
             mge.set_default_device("cpu0" if threads == 1 else f"multithread{threads}:0")
@@ -31,7 +31,7 @@ class MegEngineFace(Face):
     def tensor(self, array, dtype="float32"):
         if dtype == "bfloat16":
             return mge.tensor(array).astype("bfloat16")
-        return mge.tensor(np.ascontiguousarray(array, dtype=dtype))
+        return mge.tensor(np.array(array, dtype=dtype, order="C"))
 
     def parameter(self, array):
         return mge.Parameter(np.ascontiguousarray(array, dtype=np.float32))
@@ -92,6 +92,11 @@ class MegEngineFace(Face):
         model.eval()
         return lambda: model(x)
 
+    def training_forward(self, layer, x):
+        """Times a layer in training mode, without recording."""
+        layer.train()
+        return lambda: layer(x)
+
     def training_step(self, model, loss, optimizer):
         """Times forward pass, backward pass, and the optimizer's step."""
         model.train()
@@ -141,3 +146,71 @@ class MegEngineFace(Face):
 
     def transposed(self, x):
         return x.T
+
+    # Reductions and normalisation.
+
+    def sum(self, x, axis=None):
+        return F.sum(x, axis)
+
+    def max(self, x, axis=None):
+        return F.max(x, axis)
+
+    softmax = staticmethod(F.softmax)
+    logsoftmax = staticmethod(F.logsoftmax)
+    cross_entropy = staticmethod(F.loss.cross_entropy)
+
+    def layer_norm(self, x, weight, bias):
+        return F.nn.layer_norm(x, tuple(weight.shape), True, weight, bias)
+
+    def group_norm(self, x, groups, weight, bias):
+        return F.nn.group_norm(x, groups, True, weight, bias)
+
+    def batch_norm(self, channels):
+        """A layer in training mode."""
+        return M.BatchNorm2d(channels)
+
+    # Pooling.
+
+    max_pool2d = staticmethod(F.max_pool2d)
+    avg_pool2d = staticmethod(F.avg_pool2d)
+    adaptive_avg_pool2d = staticmethod(F.adaptive_avg_pool2d)
+    adaptive_max_pool2d = staticmethod(F.adaptive_max_pool2d)
+
+    # Copies.
+
+    transpose = staticmethod(F.transpose)
+
+    def concat(self, xs, axis):
+        return F.concat(xs, axis=axis)
+
+    def split(self, x, parts, axis):
+        return F.split(x, parts, axis=axis)
+
+    def pad(self, x, before_and_after):
+        return F.nn.pad(x, before_and_after)
+
+    def gather(self, x, axis, index):
+        return F.gather(x, axis, index)
+
+    embedding = staticmethod(F.embedding)
+    flatten = staticmethod(F.flatten)
+
+    # Layers and optimizers.
+
+    nn = M
+
+    def relu_layer(self):
+        return M.ReLU()
+
+    def transformer_layer(self, width, heads, hidden):
+        return EncoderLayer(width, heads, hidden)
+
+    def lstm(self, size):
+        return M.LSTM(size, size)
+
+    def optimizer(self, name, parameters, lr):
+        settings = {"momentum": 0.9} if name == "SGD" else {}
+        kind = getattr(optim, name)
+        return kind(list(parameters), lr=lr, weight_decay=1e-4, **settings)
+
+    module = "megengine"

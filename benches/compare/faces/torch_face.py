@@ -17,8 +17,6 @@ class TorchFace(Face):
     def __init__(self, threads):
         torch.set_num_threads(threads)
         self.version = torch.__version__
-        self.F, self.nn, self.torch, self.optim = F, torch.nn, torch, torch.optim
-
     def sync(self):
         """Execution is synchronous."""
 
@@ -93,6 +91,16 @@ class TorchFace(Face):
 
         return run
 
+    def training_forward(self, layer, x):
+        """Times a layer in training mode, without recording."""
+        layer.train()
+
+        def run():
+            with torch.no_grad():
+                return layer(x)
+
+        return run
+
     def training_step(self, model, loss, optimizer):
         """Times forward pass, backward pass, and the optimizer's step."""
         model.train()
@@ -138,3 +146,74 @@ class TorchFace(Face):
 
     def transposed(self, x):
         return x.T
+
+    # Reductions and normalisation.
+
+    def sum(self, x, axis=None):
+        return torch.sum(x) if axis is None else torch.sum(x, axis)
+
+    def max(self, x, axis=None):
+        return torch.amax(x) if axis is None else torch.amax(x, axis)
+
+    softmax = staticmethod(F.softmax)
+    logsoftmax = staticmethod(F.log_softmax)
+    cross_entropy = staticmethod(F.cross_entropy)
+
+    def layer_norm(self, x, weight, bias):
+        return F.layer_norm(x, weight.shape, weight, bias)
+
+    def group_norm(self, x, groups, weight, bias):
+        return F.group_norm(x, groups, weight, bias)
+
+    def batch_norm(self, channels):
+        """A layer in training mode."""
+        return torch.nn.BatchNorm2d(channels)
+
+    # Pooling.
+
+    max_pool2d = staticmethod(F.max_pool2d)
+    avg_pool2d = staticmethod(F.avg_pool2d)
+    adaptive_avg_pool2d = staticmethod(F.adaptive_avg_pool2d)
+    adaptive_max_pool2d = staticmethod(F.adaptive_max_pool2d)
+
+    # Copies.
+
+    transpose = staticmethod(torch.permute)
+
+    def concat(self, xs, axis):
+        return torch.cat(xs, axis)
+
+    def split(self, x, parts, axis):
+        return torch.chunk(x, parts, axis)
+
+    def pad(self, x, before_and_after):
+        return F.pad(x, [n for pair in reversed(before_and_after) for n in pair])
+
+    def gather(self, x, axis, index):
+        return torch.gather(x, axis, index)
+
+    embedding = staticmethod(F.embedding)
+    flatten = staticmethod(torch.flatten)
+
+    # Layers and optimizers.
+
+    nn = torch.nn
+
+    def relu_layer(self):
+        return torch.nn.ReLU(inplace=True)
+
+    def transformer_layer(self, width, heads, hidden):
+        return torch.nn.TransformerEncoderLayer(
+            width, heads, hidden, dropout=0.0, batch_first=True
+        )
+
+    def lstm(self, size):
+        return torch.nn.LSTM(size, size)
+
+    def optimizer(self, name, parameters, lr):
+        """The fused form, PyTorch's fastest."""
+        settings = {"momentum": 0.9} if name == "SGD" else {}
+        kind = getattr(torch.optim, name)
+        return kind(list(parameters), lr=lr, weight_decay=1e-4, fused=True, **settings)
+
+    module = "torch"

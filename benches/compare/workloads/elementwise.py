@@ -35,7 +35,7 @@ def call(face, op, shape, dtype):
         return lambda: where(mask, x, y), [x, y]
     function = getattr(face, op)
     if op == "prelu":
-        slope = face.parameter([0.25])
+        slope = face.tensor([0.25])
         return lambda: function(x, slope), [x, slope]
     return lambda: function(x), [x]
 
