@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
-.PHONY: demo test test-rust test-python lint audit bench wheel build venv clean
+.PHONY: demo test test-rust test-python lint audit bench bench-quick wheel build venv clean
 
 demo: build
 	$(BIN)/pip install -q matplotlib
@@ -34,9 +34,23 @@ audit:
 	cargo deny check licenses bans sources
 	cargo deny check advisories || echo "advisories: the database could not be fetched"
 
-bench: build
-	cargo bench -p tengen
-	$(BIN)/python benches/overhead.py
+# Tengen beside PyTorch, which gets an environment of its own, and beside MegEngine 1.13 where
+# MEGENGINE_PYTHON is an interpreter that has it. TORCH_PYTHON takes PyTorch from elsewhere.
+TORCH_PYTHON ?= .venv-torch/bin/python
+export TORCH_PYTHON MEGENGINE_PYTHON
+
+bench: build $(TORCH_PYTHON)
+	$(BIN)/python -m benches.compare
+
+bench-quick: build $(TORCH_PYTHON)
+	$(BIN)/python -m benches.compare --quick
+
+.venv-torch/bin/python:
+	$(PYTHON) -m venv .venv-torch.new
+	.venv-torch.new/bin/pip install -q --upgrade pip
+	.venv-torch.new/bin/pip install -q torch numpy
+	rm -rf .venv-torch
+	mv .venv-torch.new .venv-torch
 
 wheel: venv
 	$(BIN)/maturin build --release --out dist

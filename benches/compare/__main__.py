@@ -1,0 +1,158 @@
+"""Runs the comparison: `python -m benches.compare`. This is the parent of the peers' processes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+from . import report, workloads
+from .ceilings import Ceilings
+from .peers import ROOT, Unavailable, peers
+from .quiet import Watch
+
+#: Turns that each peer gets for a workload, and the most where other work disturbs them.
+ROUNDS, MOST_ROUNDS = 5, 10
+#: Seconds that one run may take, warm-up included, before a peer is given up.
+PATIENCE = 300
+
+
+def parse():
+    parser = argparse.ArgumentParser(prog="python -m benches.compare", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="short samples; written to out/")
+    parser.add_argument("--seconds", type=float, help="time for each peer, workload and threads")
+    parser.add_argument("--only", metavar="REGEX", help="workloads whose names match")
+    parser.add_argument("--group", action="append", help="a group of workloads; may be repeated")
+    parser.add_argument("--threads", help="numbers of threads, as 1,2 (default: 1 and all cores)")
+    parser.add_argument("--peers", default="", help="peers beside Tengen, as torch,megengine")
+    parser.add_argument("--output", type=Path, help="path of the results without a suffix")
+    parser.add_argument("--list", action="store_true", help="lists the workloads")
+    parser.add_argument("--torch-python", default=os.environ.get("TORCH_PYTHON"))
+    parser.add_argument("--megengine-python", default=os.environ.get("MEGENGINE_PYTHON"))
+    return parser.parse_args()
+
+
+def chosen(options):
+    """The workloads that the command line asks for."""
+    groups = options.group or [group.name for group in workloads.GROUPS]
+    unknown = set(groups) - {group.name for group in workloads.GROUPS}
+    if unknown:
+        sys.exit(f"no such group: {', '.join(sorted(unknown))}")
+    pattern = re.compile(options.only or "")
+    return [w for w in workloads.ALL if w.group in groups and pattern.search(w.name)]
+
+
+class Runners:
+    """The processes of all peers at one number of threads, started when needed."""
+
+    def __init__(self, columns, threads):
+        self.columns, self.threads = columns, threads
+        self.processes = {}
+        self.versions = {}
+
+    def get(self, peer):
+        process = self.processes.get(peer.name)
+        if process is None or not process.alive():
+            process = self.processes[peer.name] = peer.start(self.threads)
+            self.versions[peer.name] = process.version
+        return process
+
+    def stop(self):
+        for process in self.processes.values():
+            process.kill()
+        self.processes.clear()
+
+
+def turn(process, result, seconds):
+    """Times a workload once under one peer."""
+    watch = Watch(process.process.pid)
+    times = process.ask(PATIENCE, do="time", seconds=seconds)["times"]
+    (result.disturbed if watch.disturbed() else result.quiet).append(times)
+
+
+def wants_more(result, rounds, seconds):
+    """Whether a peer is to have another turn: work that takes long gets fewer."""
+    quiet, disturbed = map(sum, (result.spans(quiet=True), result.spans(quiet=False)))
+    enough = len(result.quiet) >= rounds or quiet > seconds and len(result.quiet) >= 2
+    return not (result.error or enough or quiet + disturbed > 10 * seconds)
+
+
+def measure(workload, runners, seconds):
+    """Times one workload under every peer, in turn: a report.Result for each."""
+    results = {peer.name: report.Result() for peer in runners.columns}
+
+    def attempt(peer, action):
+        try:
+            action(runners.get(peer), results[peer.name])
+        except Unavailable as error:
+            results[peer.name].error = str(error)
+
+    def prepare(process, result):
+        result.some = process.ask(PATIENCE, do="prepare", name=workload.name)["some"]
+
+    def release(process, result):
+        result.peak = process.ask(PATIENCE, do="release")["peak"]
+
+    if workload.memory:
+        runners.stop()
+    for peer in runners.columns:
+        attempt(peer, prepare)
+    for _ in range(MOST_ROUNDS):
+        for peer in runners.columns:
+            if wants_more(results[peer.name], ROUNDS, seconds):
+                attempt(peer, lambda process, result: turn(process, result, seconds / ROUNDS))
+    for peer in runners.columns:
+        if not results[peer.name].error:
+            attempt(peer, release)
+    if workload.memory:
+        runners.stop()
+    return results
+
+
+def main():
+    options = parse()
+    selected = chosen(options)
+    if options.list:
+        print("\n".join(f"{w.group:14s} {w.name}" for w in selected))
+        return
+    columns = peers(options.torch_python, options.megengine_python)
+    if options.peers:
+        columns = [p for p in columns if p.name in ("tengen", *options.peers.split(","))]
+    cores = len(os.sched_getaffinity(0))
+    threads = [int(n) for n in options.threads.split(",")] if options.threads else [1, cores]
+    threads = sorted(set(threads))
+    seconds = options.seconds or (0.2 if options.quick else 1.0)
+    ceilings = Ceilings()
+    run = report.Run(columns, ceilings, seconds)
+    try:
+        for n in threads:
+            ceilings.measure(n)
+            runners = Runners(columns, n)
+            try:
+                for workload in selected:
+                    results = measure(workload, runners, seconds)
+                    run.add(n, workload, results)
+                    print(run.line(n, workload, results), flush=True)
+            finally:
+                runners.stop()
+            run.versions.update(runners.versions)
+            ceilings.measure(n)
+    except KeyboardInterrupt:
+        print("interrupted: what was measured is reported", file=sys.stderr)
+    output = options.output
+    if output is None:
+        whole = not (options.quick or options.only or options.group or options.peers)
+        folder = ROOT / "benches" / "results" if whole else ROOT / "out"
+        output = folder / (report.machine()["slug"] if whole else "compare")
+    run.write(output)
+    print(run.summary())
+    print(f"written: {output}.md, {output}.json")
+
+
+if __name__ == "__main__":
+    started = time.monotonic()
+    main()
+    print(f"{time.monotonic() - started:.0f} s", file=sys.stderr)
