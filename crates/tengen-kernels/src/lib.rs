@@ -4,6 +4,7 @@
 pub mod conv;
 pub mod copy;
 pub mod ctc;
+pub mod direct;
 pub mod gemm;
 pub mod index;
 pub mod lanes;

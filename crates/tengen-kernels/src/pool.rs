@@ -93,6 +93,21 @@ pub fn for_ranges(n: usize, grain: usize, task: impl Fn(usize, usize) + Sync) {
     for_each(n.div_ceil(grain), |i| task(i * grain, n.min((i + 1) * grain)));
 }
 
+/// Calls `work(worker, task)` for every task, each once, by at most `workers` workers; a worker has
+/// one task at a time, so it can have a workspace.
+pub fn share(workers: usize, tasks: usize, work: impl Fn(usize, usize) + Sync) {
+    let next = AtomicUsize::new(0);
+    for_each(workers.min(tasks), |worker| {
+        loop {
+            let task = next.fetch_add(1, Ordering::Relaxed);
+            if task >= tasks {
+                break;
+            }
+            work(worker, task);
+        }
+    });
+}
+
 fn run(tasks: usize, task: &Task<'_>) {
     let serial = || (0..tasks).for_each(task);
     if INSIDE.get() {

@@ -77,7 +77,7 @@ impl<T: Float> Epilogue<'_, T> {
     }
     /// What is stored for `n` sums of a channel, whose places start at `at`.
     #[inline(always)]
-    fn apply<L: Lane<T = T>>(&self, mut v: L, channel: usize, at: usize, n: usize) -> L {
+    pub(crate) fn apply<L: Lane<T = T>>(&self, mut v: L, channel: usize, at: usize, n: usize) -> L {
         if let Some(bias) = self.bias {
             v = v.add(L::splat(bias[channel]));
         }

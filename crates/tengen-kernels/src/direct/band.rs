@@ -1,0 +1,88 @@
+//! The part of an image that a block of results needs, with zeros around the image.
+
+use super::plan::{Axis, Block, Direct};
+use crate::lanes::{Arch, Float, Lane};
+
+/// Places `k` < `n` for which `start + k·step` lies in `0..extent`.
+#[inline(always)]
+fn inside(start: isize, step: usize, extent: usize, n: usize) -> (usize, usize) {
+    let low = if start >= 0 { 0 } else { start.unsigned_abs().div_ceil(step) };
+    let high = (extent as isize - start).max(0) as usize;
+    let high = high.div_ceil(step).min(n);
+    (low.min(high), high)
+}
+
+/// The place that a slot's first place of a block has along an axis.
+#[inline(always)]
+fn first(axis: &Axis, slot: usize, window: usize) -> isize {
+    axis.starts[slot] + (window * axis.step) as isize
+}
+
+/// Copies what the windows of `block` see of an image to `band`.
+///
+/// # Safety
+/// The image has the planes that the plan names; `band` is writable for `channels` planes of the
+/// plan's layout.
+#[inline(always)]
+pub(super) unsafe fn fill<A: Arch, T: Float>(
+    plan: &Direct,
+    block: &Block,
+    image: *const T,
+    band: *mut T,
+) {
+    let ((h, w), layout) = (plan.image, &plan.layout);
+    for c in 0..plan.channels {
+        for slot in 0..plan.rows.starts.len() {
+            let top = first(&plan.rows, slot, block.rows.start);
+            let (low, high) = inside(top, plan.rows.step, h, layout.rows);
+            for r in 0..layout.rows {
+                // SAFETY: rows of the layout lie in the band, and `low..high` are rows of the image;
+                // columns likewise.
+                unsafe {
+                    let line = band.add(c * layout.plane + (slot * layout.rows + r) * layout.row);
+                    if r < low || r >= high {
+                        line.write_bytes(0, layout.row);
+                        continue;
+                    }
+                    let y = (top + (r * plan.rows.step) as isize) as usize;
+                    let row = image.add((c * h + y) * w);
+                    for slot in 0..plan.columns.starts.len() {
+                        let to = line.add(slot * layout.columns);
+                        let left = first(&plan.columns, slot, block.columns.start);
+                        let (from, end) = inside(left, plan.columns.step, w, layout.columns);
+                        to.write_bytes(0, from);
+                        to.add(end).write_bytes(0, layout.columns - end);
+                        let x = row.wrapping_offset(left + (from * plan.columns.step) as isize);
+                        copy::<A, T>(x, plan.columns.step, to.add(from), end - from);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Copies `n` elements at distance `step`.
+///
+/// # Safety
+/// The elements are readable, and `to` is writable for `n`.
+#[inline(always)]
+unsafe fn copy<A: Arch, T: Float>(from: *const T, step: usize, to: *mut T, n: usize) {
+    let w = <T::Lane<A> as Lane>::W;
+    // SAFETY: no element from `n` on is touched.
+    unsafe {
+        match step {
+            1 => {
+                let mut i = 0;
+                while i + w <= n {
+                    <T::Lane<A>>::load(from.add(i)).store(to.add(i));
+                    i += w;
+                }
+                if i < n {
+                    <T::Lane<A>>::load_n(from.add(i), n - i).store_n(to.add(i), n - i);
+                }
+            }
+            2 => (0..n).for_each(|i| *to.add(i) = *from.add(2 * i)),
+            _ => (0..n).for_each(|i| *to.add(i) = *from.add(step * i)),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Direct convolution: sums over taps and channels, in registers, of a padded part of the image.
+//!
+//! A worker copies the part of an image that a block of results needs, with zeros around it, into
+//! its second-level cache. There every tap reads neighbouring places for neighbouring results,
+//! whatever the step of the window, because columns and rows are kept apart by their remainder to
+//! the step. A tile of results in registers, some positions × two registers of output channels,
+//! then takes one broadcast value per position and tap, and no operand is ever gathered. The
+//! gradient to the input is a sum of the same kind for each remainder of the image's places to the
+//! step ([`Direct::to_input`]).
+
+mod band;
+mod plan;
+#[cfg(test)]
+mod tests;
+mod tiles;
+
+pub use plan::Direct;
+
+use crate::gemm::{Source, Strided};
+use crate::lanes::{Arch, Float, Kernel, dispatch, isa};
+use crate::pool;
+use crate::winograd::Epilogue;
+use plan::{Block, tile};
+use std::ops::Range;
+use tiles::Tile;
+
+/// Tasks that a call is divided into at least, if the results allow.
+const TASKS: usize = 8;
+
+/// An address that tasks share, each for a part of its own.
+#[derive(Clone, Copy)]
+struct Shared<T>(*mut T);
+// SAFETY: the address is shared; tasks touch parts of their own, as each use says.
+unsafe impl<T> Sync for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T> Send for Shared<T> {}
+impl<T> Shared<T> {
+    fn at(self, i: usize) -> *mut T {
+        self.0.wrapping_add(i)
+    }
+}
+
+/// The images of a call and their results.
+#[derive(Clone, Copy)]
+pub struct Images<T> {
+    /// How many.
+    pub n: usize,
+    /// The first image.
+    pub image: *const T,
+    /// Elements from one image to the next.
+    pub image_step: usize,
+    /// The first image's results.
+    pub out: *mut T,
+    /// Elements from one image's results to the next.
+    pub out_step: usize,
+}
+
+impl Direct {
+    /// Elements of packed filters.
+    pub fn packed_len<T: Float>(&self) -> usize {
+        let (across, width, _) = tile::<T>(self.outs);
+        self.outs.next_multiple_of(across * width) * self.channels * self.taps.len()
+    }
+
+    /// Elements of workspace for `workers` workers.
+    pub fn workspace_len(&self, workers: usize) -> usize {
+        workers * self.band_len()
+    }
+
+    /// Packs the filters: for each block of output channels, input channel and tap, the factors of
+    /// the block's channels.
+    ///
+    /// # Safety
+    /// `filters` has the filters that the plan was made for; `packed` is writable for
+    /// [`packed_len`](Self::packed_len) elements.
+    pub unsafe fn pack<T: Float + crate::gemm::Input<T>>(&self, filters: *const T, packed: *mut T) {
+        let (across, width, _) = tile::<T>(self.outs);
+        let (columns, taps) = (across * width, self.taps.len());
+        let (packed, filters) = (Shared(packed), Shared(filters.cast_mut()));
+        // Taps that lie one after the other are packed together, channels too where they follow.
+        let whole = self.contiguous() && self.filter.1 == taps;
+        pool::for_each(self.outs.div_ceil(columns), |block| {
+            let n = columns.min(self.outs - block * columns);
+            let out = packed.at(block * columns * self.channels * taps);
+            let pack = |at: usize, steps: usize, channel: usize, tap: usize| {
+                let start = block * columns * self.filter.0 + at;
+                let outer = self.filter.0 as isize;
+                let source = Strided { ptr: filters.at(start).cast_const(), outer, inner: 1 };
+                // SAFETY: the filters exist by the contract; each block has a part of `packed` of
+                // its own, with `columns` places for every channel and tap.
+                unsafe {
+                    let dst = out.add((channel * taps + tap) * columns);
+                    source.pack(0, n, 0..steps, dst, columns);
+                }
+            };
+            if n < columns {
+                // SAFETY: the block's part of `packed`.
+                unsafe { out.write_bytes(0, columns * self.channels * taps) };
+            }
+            if whole {
+                return pack(0, self.channels * taps, 0, 0);
+            }
+            for channel in 0..self.channels {
+                let start = channel * self.filter.1;
+                if self.contiguous() {
+                    pack(start, taps, channel, 0);
+                } else {
+                    for (i, tap) in self.taps.iter().enumerate() {
+                        pack(start + tap.filter, 1, channel, i);
+                    }
+                }
+            }
+        });
+    }
+
+    /// The sums for all images, through the epilogue.
+    ///
+    /// # Safety
+    /// `packed` holds filters packed by [`pack`](Self::pack) on this instruction set, `work` is
+    /// writable for [`workspace_len`](Self::workspace_len) elements, and `images` has the images
+    /// and, for writing, the results that the plan was made for.
+    pub unsafe fn run<T: Float>(
+        &self,
+        images: Images<T>,
+        packed: *const T,
+        workers: usize,
+        work: *mut T,
+        epilogue: Epilogue<'_, T>,
+    ) {
+        let (across, width, _) = tile::<T>(self.outs);
+        let columns = self.outs.div_ceil(across * width);
+        let blocks = self.blocks();
+        let units = images.n * blocks;
+        if units == 0 {
+            return;
+        }
+        // Few blocks: output channels are shared out too.
+        let parts = TASKS.div_ceil(units).min(columns).max(1);
+        let band = self.band_len();
+        let (image, out) = (Shared(images.image.cast_mut()), Shared(images.out));
+        let (packed, work) = (Shared(packed.cast_mut()), Shared(work));
+        let isa = isa();
+        pool::share(workers, units * parts, |worker, task| {
+            let (unit, part) = (task / parts, task % parts);
+            let (i, block) = (unit / blocks, self.block(unit % blocks));
+            debug_assert!(crate::lanes::isa() == isa);
+            dispatch(Task {
+                plan: self,
+                block,
+                image: image.at(i * images.image_step).cast_const(),
+                out: out.at(i * images.out_step),
+                packed: packed.at(0).cast_const(),
+                band: work.at(worker * band),
+                columns: part * columns / parts..(part + 1) * columns / parts,
+                epilogue: Epilogue {
+                    residual: epilogue.residual.map(|r| &r[i * images.out_step..]),
+                    ..epilogue
+                },
+            });
+        });
+    }
+}
+
+/// One block of results of one image, for some blocks of output channels.
+struct Task<'a, T> {
+    plan: &'a Direct,
+    block: Block,
+    image: *const T,
+    out: *mut T,
+    packed: *const T,
+    band: *mut T,
+    columns: Range<usize>,
+    epilogue: Epilogue<'a, T>,
+}
+
+impl<T: Float> Kernel for Task<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        // SAFETY: `run`'s contract: the image is readable, and the band has room for every block.
+        unsafe { band::fill::<A, T>(self.plan, &self.block, self.image, self.band) };
+        let (across, width, positions) = tile::<T>(self.plan.outs);
+        let panel = self.plan.channels * self.plan.taps.len() * across * width;
+        for column in self.columns.clone() {
+            // SAFETY: filters were packed for every block of output channels.
+            let filters = unsafe { self.packed.add(column * panel) };
+            for row in self.block.rows.clone() {
+                let n = self.block.columns.len();
+                let tiles = n.div_ceil(positions);
+                for t in 0..tiles {
+                    // Tiles of nearly the same length.
+                    let (from, to) = (t * n / tiles, (t + 1) * n / tiles);
+                    let tile = Tile {
+                        plan: self.plan,
+                        band: self.band,
+                        filters,
+                        across,
+                        at: (row - self.block.rows.start, from),
+                        positions: to - from,
+                        out: self.out,
+                        place: (row, self.block.columns.start + from),
+                        first: column * across * width,
+                        epilogue: &self.epilogue,
+                    };
+                    // SAFETY: the band holds what the block's taps read, and the results exist.
+                    unsafe { tile.run::<A>() };
+                }
+            }
+        }
+    }
+}

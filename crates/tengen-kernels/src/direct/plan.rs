@@ -1,0 +1,275 @@
+//! What is summed for which results, and how the work is cut.
+
+use crate::conv::Geometry;
+use crate::lanes::{Float, Isa, isa};
+use std::ops::Range;
+
+/// Bytes of the image that a worker keeps in its second-level cache, where a row allows it.
+const CACHE: usize = 256 << 10;
+/// The most columns of a block.
+const COLUMNS: usize = 112;
+
+/// A place of the filters and where it reads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tap {
+    row: Place,
+    column: Place,
+    /// Which of a filter's places.
+    pub filter: usize,
+    /// Elements from where the window's place lies in the band.
+    pub offset: usize,
+}
+
+/// A place along one axis: steps of the window from the first place of a slot.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    slot: usize,
+    index: usize,
+}
+
+/// Places of one axis by their remainder to the window's step: only remainders that taps read.
+#[derive(Clone, Debug)]
+pub(super) struct Axis {
+    /// For each slot, the place that the first window reads first.
+    pub starts: Vec<isize>,
+    /// Places per slot beyond the number of windows.
+    pub reach: usize,
+    /// Distance between windows.
+    pub step: usize,
+}
+
+impl Axis {
+    /// The axis on which taps lie at `offsets`, and each tap's place.
+    fn new(offsets: &[isize], step: usize) -> Option<(Axis, Vec<Place>)> {
+        let low = offsets.iter().copied().min().unwrap_or(0);
+        let mut starts: Vec<isize> = Vec::new();
+        let mut places = Vec::new();
+        places.try_reserve_exact(offsets.len()).ok()?;
+        let mut reach = 0;
+        for offset in offsets {
+            let u = offset.abs_diff(low);
+            let start = low + (u % step) as isize;
+            let slot = starts.iter().position(|s| *s == start).unwrap_or(starts.len());
+            if slot == starts.len() {
+                starts.try_reserve(1).ok()?;
+                starts.push(start);
+            }
+            reach = reach.max(u / step);
+            places.push(Place { slot, index: u / step });
+        }
+        Some((Axis { starts, reach, step }, places))
+    }
+}
+
+/// A sum over taps and channels for every position of a grid: a convolution, or one part of its
+/// gradient to the input. See the [module](super).
+#[derive(Clone, Debug)]
+pub struct Direct {
+    /// Planes summed over.
+    pub(super) channels: usize,
+    /// Planes that result.
+    pub(super) outs: usize,
+    /// Height and width of the planes that are read.
+    pub(super) image: (usize, usize),
+    /// Rows and columns of results.
+    pub(super) grid: (usize, usize),
+    pub(super) rows: Axis,
+    pub(super) columns: Axis,
+    pub(super) taps: Vec<Tap>,
+    /// Elements of a plane of results, where the first result lies in it, and from one row and one
+    /// column to the next.
+    pub(super) plane: usize,
+    pub(super) start: usize,
+    pub(super) pitch: (usize, usize),
+    /// Elements of the filters from one output and one input channel to the next.
+    pub(super) filter: (usize, usize),
+    pub(super) layout: Layout,
+}
+
+/// Some rows and columns of results.
+#[derive(Clone, Debug)]
+pub(super) struct Block {
+    pub rows: Range<usize>,
+    pub columns: Range<usize>,
+}
+
+/// How the grid is cut, and how a block's part of the image lies in the band:
+/// `[channel][row slot][row][column slot][column]`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Layout {
+    /// Number of blocks down and across.
+    pub cut: (usize, usize),
+    /// Rows and columns per slot.
+    pub rows: usize,
+    pub columns: usize,
+    /// Elements from one row to the next, and of a channel.
+    pub row: usize,
+    pub plane: usize,
+}
+
+/// Registers of output channels in a tile, elements in a register, and the most positions of a
+/// tile.
+pub(super) fn tile<T: Float>(outs: usize) -> (usize, usize, usize) {
+    let (width, most, positions) = match isa() {
+        Isa::Avx512 => (64 / size_of::<T>(), 2, 14),
+        Isa::Avx2 => (32 / size_of::<T>(), 2, 6),
+        Isa::Portable => (1, 4, 4),
+    };
+    (if outs <= width { 1 } else { most }, width, positions)
+}
+
+impl Direct {
+    /// The convolution.
+    ///
+    /// `None` if there is no memory for the plan.
+    pub fn forward<T>(g: &Geometry) -> Option<Direct> {
+        let area = g.filter.0 * g.filter.1;
+        let offset =
+            |k: usize, dilation: usize, padding: usize| (k * dilation) as isize - padding as isize;
+        let mut taps = Vec::new();
+        taps.try_reserve_exact(area).ok()?;
+        for t in 0..area {
+            let (ky, kx) = (t / g.filter.1, t % g.filter.1);
+            taps.push((
+                offset(ky, g.dilation.0, g.padding.0),
+                offset(kx, g.dilation.1, g.padding.1),
+                t,
+            ));
+        }
+        let plan = Direct::new((g.c, g.k), g.image, g.out, g.stride, &taps)?;
+        let plan = Direct { filter: (g.taps(), area), ..plan };
+        // A filter of one tap that reads every pixel where it lies sees no rows.
+        let dense = area == 1 && g.stride == (1, 1) && g.padding == (0, 0);
+        Some(if dense { plan.flat() } else { plan }.cut(size_of::<T>()))
+    }
+
+    /// The parts of the gradient to the input, each for pixels of one remainder to the stride.
+    ///
+    /// `None` if there is no memory for the plans.
+    pub fn to_input<T>(g: &Geometry) -> Option<Vec<Direct>> {
+        let area = g.filter.0 * g.filter.1;
+        let (s, (h, w)) = (g.stride, g.image);
+        let mut parts = Vec::new();
+        for (a, b) in (0..s.0.min(h)).flat_map(|a| (0..s.1.min(w)).map(move |b| (a, b))) {
+            // A pixel at i·s + a was under tap k of the window at i + (a + p − k·d)/s.
+            let offset = |a: usize, k: usize, dilation: usize, padding: usize, stride: usize| {
+                let at = (a + padding) as isize - (k * dilation) as isize;
+                (at % stride as isize == 0).then_some(at / stride as isize)
+            };
+            let mut taps = Vec::new();
+            for t in 0..area {
+                let (ky, kx) = (t / g.filter.1, t % g.filter.1);
+                let row = offset(a, ky, g.dilation.0, g.padding.0, s.0);
+                let column = offset(b, kx, g.dilation.1, g.padding.1, s.1);
+                if let Some((row, column)) = row.zip(column) {
+                    taps.try_reserve(1).ok()?;
+                    taps.push((row, column, t));
+                }
+            }
+            let grid = ((h - a).div_ceil(s.0), (w - b).div_ceil(s.1));
+            let plan = Direct::new((g.k, g.c), g.out, grid, (1, 1), &taps)?;
+            let dense = area == 1 && s == (1, 1) && g.padding == (0, 0);
+            let plan = Direct {
+                plane: h * w,
+                start: a * w + b,
+                pitch: (s.0 * w, s.1),
+                filter: (area, g.taps()),
+                ..plan
+            };
+            parts.try_reserve(1).ok()?;
+            parts.push(if dense { plan.flat() } else { plan }.cut(size_of::<T>()));
+        }
+        Some(parts)
+    }
+
+    /// A sum whose results lie densely. Taps are row, column and place in the filter.
+    fn new(
+        (channels, outs): (usize, usize),
+        image: (usize, usize),
+        grid: (usize, usize),
+        step: (usize, usize),
+        taps: &[(isize, isize, usize)],
+    ) -> Option<Direct> {
+        let axis = |pick: fn(&(isize, isize, usize)) -> isize, step: usize| {
+            let mut offsets = Vec::new();
+            offsets.try_reserve_exact(taps.len()).ok()?;
+            offsets.extend(taps.iter().map(pick));
+            Axis::new(&offsets, step)
+        };
+        let (rows, row_places) = axis(|t| t.0, step.0)?;
+        let (columns, column_places) = axis(|t| t.1, step.1)?;
+        let mut all = Vec::new();
+        all.try_reserve_exact(taps.len()).ok()?;
+        for ((row, column), tap) in row_places.into_iter().zip(column_places).zip(taps) {
+            all.push(Tap { row, column, filter: tap.2, offset: 0 });
+        }
+        let (plane, pitch) = (grid.0 * grid.1, (grid.1, 1));
+        let (start, filter) = (0, (0, 0));
+        let (taps, layout) = (all, Layout::default());
+        Some(Direct {
+            channels,
+            outs,
+            image,
+            grid,
+            rows,
+            columns,
+            taps,
+            plane,
+            start,
+            pitch,
+            filter,
+            layout,
+        })
+    }
+
+    /// The same for planes seen as one row.
+    fn flat(self) -> Direct {
+        let row = |(h, w): (usize, usize)| (1, h * w);
+        Direct { image: row(self.image), grid: row(self.grid), ..self }
+    }
+
+    /// Whether the taps are all places of the filters, in order.
+    pub(super) fn contiguous(&self) -> bool {
+        self.taps.iter().enumerate().all(|(i, t)| t.filter == i)
+    }
+
+    /// Cuts the grid into blocks whose part of the image, of elements of `size` bytes, fits the
+    /// cache.
+    fn cut(mut self, size: usize) -> Self {
+        let slots = (self.rows.starts.len(), self.columns.starts.len());
+        let across = self.grid.1.div_ceil(COLUMNS);
+        let columns = self.grid.1.div_ceil(across.max(1)) + self.columns.reach;
+        let row = slots.1 * columns;
+        let line = self.channels * slots.0 * row * size;
+        let most = (CACHE / line.max(1)).saturating_sub(self.rows.reach).max(1);
+        let down = self.grid.0.div_ceil(most);
+        let rows = self.grid.0.div_ceil(down.max(1)) + self.rows.reach;
+        self.layout =
+            Layout { cut: (down, across), rows, columns, row, plane: slots.0 * rows * row };
+        for tap in &mut self.taps {
+            let line = (tap.row.slot * rows + tap.row.index) * row;
+            tap.offset = line + tap.column.slot * columns + tap.column.index;
+        }
+        self
+    }
+
+    /// Number of blocks.
+    pub(super) fn blocks(&self) -> usize {
+        self.layout.cut.0 * self.layout.cut.1
+    }
+
+    /// One of them.
+    pub(super) fn block(&self, i: usize) -> Block {
+        let part = |n: usize, cut: usize, i: usize| i * n / cut..(i + 1) * n / cut;
+        let (down, across) = self.layout.cut;
+        Block {
+            rows: part(self.grid.0, down, i / across),
+            columns: part(self.grid.1, across, i % across),
+        }
+    }
+
+    /// Elements of a worker's band: whole cache lines, so that workers share none.
+    pub(super) fn band_len(&self) -> usize {
+        (self.channels * self.layout.plane).next_multiple_of(64)
+    }
+}

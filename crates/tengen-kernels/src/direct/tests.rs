@@ -1,0 +1,174 @@
+use super::*;
+use crate::conv::Geometry;
+use crate::gemm::Input;
+use crate::lanes::{available, with_isa};
+
+fn values(n: usize, seed: u64) -> Vec<f64> {
+    let mut s = seed | 1;
+    (0..n)
+        .map(|_| {
+            s = s.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (s >> 40) as f64 / (1 << 24) as f64 - 0.5
+        })
+        .collect()
+}
+
+/// Calls `f(result, image place, filter place)` for every product of a convolution of one image.
+fn products(g: &Geometry, mut f: impl FnMut(usize, usize, usize)) {
+    let ((h, w), (oh, ow), (r, s)) = (g.image, g.out, g.filter);
+    for (k, c) in (0..g.k).flat_map(|k| (0..g.c).map(move |c| (k, c))) {
+        for (oy, ox) in (0..oh).flat_map(|y| (0..ow).map(move |x| (y, x))) {
+            for (ky, kx) in (0..r).flat_map(|y| (0..s).map(move |x| (y, x))) {
+                let y = (oy * g.stride.0 + ky * g.dilation.0).wrapping_sub(g.padding.0);
+                let x = (ox * g.stride.1 + kx * g.dilation.1).wrapping_sub(g.padding.1);
+                if y < h && x < w {
+                    f(
+                        (k * oh + oy) * ow + ox,
+                        (c * h + y) * w + x,
+                        ((k * g.c + c) * r + ky) * s + kx,
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn geometry(
+    (c, k): (usize, usize),
+    image: (usize, usize),
+    filter: (usize, usize),
+    stride: (usize, usize),
+    padding: (usize, usize),
+    dilation: (usize, usize),
+) -> Geometry {
+    let out =
+        |n: usize, r: usize, s: usize, p: usize, d: usize| (n + 2 * p - d * (r - 1) - 1) / s + 1;
+    Geometry {
+        c,
+        image,
+        k,
+        filter,
+        out: (
+            out(image.0, filter.0, stride.0, padding.0, dilation.0),
+            out(image.1, filter.1, stride.1, padding.1, dilation.1),
+        ),
+        stride,
+        padding,
+        dilation,
+    }
+}
+
+fn geometries() -> Vec<Geometry> {
+    vec![
+        geometry((3, 5), (9, 11), (3, 3), (1, 1), (1, 1), (1, 1)),
+        geometry((4, 33), (8, 17), (3, 3), (2, 2), (1, 1), (1, 1)),
+        geometry((3, 64), (23, 23), (7, 7), (2, 2), (3, 3), (1, 1)),
+        geometry((17, 48), (7, 7), (1, 1), (1, 1), (0, 0), (1, 1)),
+        geometry((5, 20), (12, 300), (1, 1), (1, 1), (0, 0), (1, 1)),
+        geometry((6, 7), (11, 12), (1, 1), (2, 2), (0, 0), (1, 1)),
+        geometry((2, 3), (13, 9), (3, 2), (3, 2), (2, 1), (2, 3)),
+        geometry((2, 40), (5, 6), (5, 6), (1, 1), (0, 0), (1, 1)),
+        geometry((2, 3), (4, 4), (1, 1), (5, 3), (1, 2), (1, 1)),
+        geometry((2, 2), (3, 4), (2, 2), (1, 1), (5, 4), (1, 1)),
+        geometry((200, 3), (40, 40), (3, 3), (1, 1), (1, 1), (1, 1)),
+    ]
+}
+
+/// Runs plans over two images and gives the results as f64, of which each has `out_len`.
+fn run<T: Float + Input<T>>(
+    plans: &[Direct],
+    image: &[f64],
+    image_len: usize,
+    filters: &[f64],
+    out_len: usize,
+) -> Vec<f64> {
+    let to = |v: &[f64]| v.iter().map(|v| T::from_f64(*v)).collect::<Vec<T>>();
+    let (image, filters) = (to(image), to(filters));
+    let mut out = vec![T::from_f64(f64::NAN); 2 * out_len];
+    for plan in plans {
+        let mut packed = vec![T::default(); plan.packed_len::<T>()];
+        let mut work = vec![T::from_f64(f64::NAN); plan.workspace_len(3)];
+        let images = Images {
+            n: 2,
+            image: image.as_ptr(),
+            image_step: image_len,
+            out: out.as_mut_ptr(),
+            out_step: out_len,
+        };
+        // SAFETY: the vectors have the lengths that the functions ask for.
+        unsafe {
+            plan.pack(filters.as_ptr(), packed.as_mut_ptr());
+            plan.run(images, packed.as_ptr(), 3, work.as_mut_ptr(), Epilogue::default());
+        }
+    }
+    out.iter().map(|v| v.to_f64()).collect()
+}
+
+fn check<T: Float + Input<T>>(g: &Geometry, tolerance: f64) {
+    let round = |v: Vec<f64>| v.iter().map(|v| T::from_f64(*v).to_f64()).collect::<Vec<_>>();
+    let image = round(values(2 * g.image_len(), 1));
+    let filters = round(values(g.k * g.taps(), 2));
+    let dy = round(values(2 * g.out_len(), 3));
+    let (mut y, mut dx) = (vec![0.0; 2 * g.out_len()], vec![0.0; 2 * g.image_len()]);
+    let mut worst = 0.0f64;
+    for i in 0..2 {
+        let (a, b) = (i * g.image_len(), i * g.out_len());
+        products(g, |o, p, f| {
+            y[b + o] += image[a + p] * filters[f];
+            dx[a + p] += dy[b + o] * filters[f];
+        });
+    }
+    let forward = [Direct::forward::<T>(g).unwrap()];
+    let got = run::<T>(&forward, &image, g.image_len(), &filters, g.out_len());
+    let backward = Direct::to_input::<T>(g).unwrap();
+    let gradient = run::<T>(&backward, &dy, g.out_len(), &filters, g.image_len());
+    for (a, b) in y.iter().chain(&dx).zip(got.iter().chain(&gradient)) {
+        worst = worst.max(if b.is_nan() { f64::INFINITY } else { (a - b).abs() });
+    }
+    assert!(worst < tolerance, "{g:?}: {worst}");
+}
+
+#[test]
+fn sums_are_those_of_the_definition_on_every_instruction_set() {
+    for isa in available() {
+        with_isa(*isa, || {
+            for g in geometries() {
+                check::<f32>(&g, 2e-5);
+                check::<f64>(&g, 1e-12);
+            }
+        });
+    }
+}
+
+#[test]
+fn the_epilogue_adds_and_bends() {
+    let g = geometry((3, 18), (6, 19), (3, 3), (1, 1), (1, 1), (1, 1));
+    let (image, filters) = (values(2 * g.image_len(), 1), values(g.k * g.taps(), 2));
+    let plan = Direct::forward::<f64>(&g).unwrap();
+    let plain = run::<f64>(&[plan.clone()], &image, g.image_len(), &filters, g.out_len());
+    let (bias, slope) = (values(g.k, 3), values(g.k, 4));
+    let residual = values(2 * g.out_len(), 5);
+    let mut packed = vec![0.0; plan.packed_len::<f64>()];
+    let mut work = vec![0.0; plan.workspace_len(2)];
+    let mut out = vec![0.0; 2 * g.out_len()];
+    let images = Images {
+        n: 2,
+        image: image.as_ptr(),
+        image_step: g.image_len(),
+        out: out.as_mut_ptr(),
+        out_step: g.out_len(),
+    };
+    let epilogue =
+        Epilogue { bias: Some(&bias[..]), slope: Some(&slope), residual: Some(&residual) };
+    // SAFETY: the vectors have the lengths that the functions ask for.
+    unsafe {
+        plan.pack(filters.as_ptr(), packed.as_mut_ptr());
+        plan.run(images, packed.as_ptr(), 2, work.as_mut_ptr(), epilogue);
+    }
+    for (i, (got, sum)) in out.iter().zip(&plain).enumerate() {
+        let k = i / g.pixels() % g.k;
+        let v = sum + bias[k] + residual[i];
+        let want = if v < 0.0 { v * slope[k] } else { v };
+        assert!((got - want).abs() < 1e-14, "{i}");
+    }
+}

@@ -1,0 +1,139 @@
+//! A tile of results: some positions × some registers of output channels.
+
+use super::plan::Direct;
+use crate::lanes::{Arch, Float, Isa, Lane};
+use crate::winograd::Epilogue;
+
+/// Steps that are summed in registers before they are added to the rest: shorter sums round less.
+const STEPS: usize = 512;
+/// Elements of the widest tile: 14 positions of two registers of 16.
+const SUMS: usize = 14 * 32;
+
+pub(super) struct Tile<'a, T> {
+    pub plan: &'a Direct,
+    pub band: *const T,
+    /// The packed filters of the tile's output channels.
+    pub filters: *const T,
+    /// Registers of output channels.
+    pub across: usize,
+    /// Row and column of the first position in the block.
+    pub at: (usize, usize),
+    pub positions: usize,
+    /// The image's results.
+    pub out: *mut T,
+    /// Row and column of the first position in the grid.
+    pub place: (usize, usize),
+    /// The first output channel.
+    pub first: usize,
+    pub epilogue: &'a Epilogue<'a, T>,
+}
+
+#[repr(align(64))]
+struct Sums<T>([T; SUMS]);
+
+impl<T: Float> Tile<'_, T> {
+    /// # Safety
+    /// The band holds what the taps of these positions read, `filters` the packed filters of these
+    /// channels, and the results of the channels that exist are writable.
+    #[inline(always)]
+    pub unsafe fn run<A: Arch>(self) {
+        let mut sums = Sums([T::default(); SUMS]);
+        let sums = sums.0.as_mut_ptr();
+        macro_rules! sum {
+            ($across:literal: $($positions:literal)*) => {
+                match self.positions {
+                    // SAFETY: by the contract.
+                    $($positions => unsafe { self.sum::<T::Lane<A>, $positions, $across>(sums) },)*
+                    _ => {}
+                }
+            };
+        }
+        match (A::ISA, self.across) {
+            (Isa::Avx512, 1) => sum!(1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+            (Isa::Avx512, _) => sum!(2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+            (Isa::Avx2, 1) => sum!(1: 1 2 3 4 5 6),
+            (Isa::Avx2, _) => sum!(2: 1 2 3 4 5 6),
+            (Isa::Portable, 1) => sum!(1: 1 2 3 4),
+            (Isa::Portable, _) => sum!(4: 1 2 3 4),
+        }
+        // SAFETY: by the contract.
+        unsafe { self.store::<T::Lane<A>>(sums) }
+    }
+
+    /// Sums of `P` positions × `V` registers, position by position.
+    #[inline(always)]
+    unsafe fn sum<L: Lane<T = T>, const P: usize, const V: usize>(&self, sums: *mut T) {
+        let (plan, layout) = (self.plan, &self.plan.layout);
+        let zero = L::splat(T::default());
+        let part = (STEPS / plan.taps.len().max(1)).max(1);
+        let start = self.at.0 * layout.row + self.at.1;
+        let mut w = self.filters;
+        let mut channel = 0;
+        // SAFETY: the band and the filters have every channel and tap, and `sums` has room.
+        unsafe {
+            while channel < plan.channels {
+                let end = plan.channels.min(channel + part);
+                let mut acc = [[zero; V]; P];
+                for c in channel..end {
+                    let x = self.band.add(c * layout.plane + start);
+                    for tap in &plan.taps {
+                        let x = x.add(tap.offset);
+                        let mut y = [zero; V];
+                        for (v, y) in y.iter_mut().enumerate() {
+                            *y = L::load(w.add(v * L::W));
+                        }
+                        w = w.add(V * L::W);
+                        for (i, row) in acc.iter_mut().enumerate() {
+                            let x = L::splat(*x.add(i));
+                            for v in 0..V {
+                                row[v] = Lane::fma(x, y[v], row[v]);
+                            }
+                        }
+                    }
+                }
+                for (i, row) in acc.iter().enumerate() {
+                    for (v, x) in row.iter().enumerate() {
+                        let p = sums.add((i * V + v) * L::W);
+                        let x = if channel > 0 { Lane::add(L::load(p), *x) } else { *x };
+                        x.store(p);
+                    }
+                }
+                channel = end;
+            }
+        }
+    }
+
+    /// Puts sums into their planes.
+    #[inline(always)]
+    unsafe fn store<L: Lane<T = T>>(&self, sums: *const T) {
+        let (plan, across) = (self.plan, self.across);
+        let place = plan.start + self.place.0 * plan.pitch.0 + self.place.1 * plan.pitch.1;
+        for v in 0..across {
+            let channel = self.first + v * L::W;
+            let channels = plan.outs.saturating_sub(channel).min(L::W);
+            for from in (0..self.positions).step_by(L::W) {
+                let n = L::W.min(self.positions - from);
+                let mut square = [L::splat(T::default()); 16];
+                for (i, row) in square.iter_mut().enumerate().take(n) {
+                    // SAFETY: every position has `across` registers of sums.
+                    *row = unsafe { L::load(sums.add(((from + i) * across + v) * L::W)) };
+                }
+                L::transpose(&mut square);
+                for (i, row) in square.iter().enumerate().take(channels) {
+                    let at = (channel + i) * plan.plane + place + from * plan.pitch.1;
+                    // SAFETY: the channel's results at these positions exist.
+                    unsafe {
+                        let to = self.out.add(at);
+                        if plan.pitch.1 == 1 {
+                            self.epilogue.apply(*row, channel + i, at, n).store_n(to, n);
+                        } else {
+                            for (j, v) in row.to_array()[..n].iter().enumerate() {
+                                *to.add(j * plan.pitch.1) = *v;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
