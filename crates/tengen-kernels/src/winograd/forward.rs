@@ -259,13 +259,13 @@ impl Convolution<'_> {
 
 /// Workers' own parts of the workspace.
 #[derive(Clone, Copy)]
-struct Own {
-    all: Shared<f32>,
-    own: usize,
+pub(super) struct Own {
+    pub all: Shared<f32>,
+    pub own: usize,
 }
 
 impl Own {
-    fn of(self, worker: usize) -> *mut f32 {
+    pub fn of(self, worker: usize) -> *mut f32 {
         self.all.at(worker * self.own)
     }
 }
@@ -354,7 +354,7 @@ pub fn to_input(batch: &Batch, dy: &[f32], w: &[f32], dx: &mut [f32], work: &mut
 }
 
 /// Whether a batch is this module's, and slices are long enough for it.
-fn applies_to(batch: &Batch, image: usize, filters: usize, out: usize) -> bool {
+pub(super) fn applies_to(batch: &Batch, image: usize, filters: usize, out: usize) -> bool {
     let g = &batch.geometry;
     let extent = |n: usize, p: usize| (n + 2 * p).checked_sub(2);
     super::applies(g)
