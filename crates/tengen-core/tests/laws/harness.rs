@@ -34,6 +34,13 @@ pub fn laws(name: &'static str, f: impl Fn(&[Tensor]) -> Result<Tensor> + 'stati
     }
 }
 
+/// Held while a test depends on or changes what belongs to the process: instruction set, number of
+/// threads, switches.
+pub fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ALONE.lock().unwrap_or_else(|e| e.into_inner())
+}
+
 /// A generator with the quality that test data needs.
 pub struct Rng(u64);
 impl Rng {
@@ -99,9 +106,7 @@ impl Laws {
     }
 
     pub fn check(self) {
-        // Instruction set and number of threads are the process's.
-        static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
-        let _alone = ALONE.lock().unwrap_or_else(|e| e.into_inner());
+        let _alone = alone();
         let data = self.data();
         let exact = self.run(&self.tensors(&data, DType::F64));
         self.precision(&data, &exact);

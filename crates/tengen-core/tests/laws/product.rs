@@ -1,7 +1,7 @@
 //! Products of matrices and convolutions.
 
-use crate::harness::{Laws, laws};
-use tengen_core::{DType, Tensor, ops, ops::ConvParams};
+use crate::harness::{Laws, Rng, alone, laws, tensor};
+use tengen_core::{DType, GradManager, Tensor, Var, ops, ops::ConvParams};
 
 fn two(l: Laws, a: &[usize], b: &[usize]) {
     l.input(a, -1.0, 1.0).input(b, -1.0, 1.0).no_halves().rtol(1e-4).check();
@@ -145,6 +145,71 @@ fn convolutions_obey_the_laws_and_agree_with_the_definition() {
     .input(&[4], -1.0, 1.0)
     .no_halves()
     .check();
+}
+
+/// The result of a convolution and its gradients to images and filters, for a random gradient to
+/// the result.
+fn with_gradients(x: &Tensor, w: &Tensor, p: ConvParams) -> [Vec<f64>; 3] {
+    let (x, w) = (Var::new(x.clone()), Var::new(w.clone()));
+    let mut gm = GradManager::new();
+    gm.attach_all([&x, &w]).unwrap();
+    gm.record().unwrap();
+    let y = ops::conv2d(&x.get(), &w.get(), None, p).unwrap();
+    let mut rng = Rng::new(5);
+    let r: Vec<f64> = (0..y.numel()).map(|_| rng.next() - 0.5).collect();
+    let r = tensor(y.shape(), &r, y.dtype());
+    gm.backward(&ops::sum(&ops::mul(&y, &r).unwrap(), None, false).unwrap()).unwrap();
+    [y, x.grad().unwrap().get(), w.grad().unwrap().get()].map(|t| t.to_f64_vec().unwrap())
+}
+
+/// Shapes that take Winograd's minimal filtering.
+const MANY_CHANNELS: [(&[usize], &[usize], usize, usize); 4] = [
+    (&[2, 33, 7, 9], &[35, 33, 3, 3], 1, 1),
+    (&[1, 32, 12, 10], &[40, 32, 3, 3], 0, 1),
+    (&[1, 40, 8, 8], &[32, 40, 3, 3], 2, 1),
+    (&[2, 64, 9, 8], &[2, 33, 32, 3, 3], 1, 2),
+];
+
+#[test]
+fn convolutions_of_many_channels_and_their_gradients_agree_with_f64() {
+    for (x, w, padding, groups) in MANY_CHANNELS {
+        let p = params((1, 1), (padding, padding), (1, 1), groups);
+        let law = laws("conv2d", move |t| ops::conv2d(&t[0], &t[1], None, p));
+        law.input(x, -1.0, 1.0).input(w, -1.0, 1.0).rtol(1e-4).first_order().check();
+        let _alone = alone();
+        let mut rng = Rng::new(1);
+        let data = [x, w].map(|s| (0..s.iter().product()).map(|_| rng.next() - 0.5).collect());
+        let [a, b]: [Vec<f64>; 2] = data;
+        // The same numbers in both: those that f32 holds.
+        let single = [tensor(x, &a, DType::F32), tensor(w, &b, DType::F32)];
+        let double = single.each_ref().map(|t| ops::cast(t, DType::F64).unwrap());
+        let got = with_gradients(&single[0], &single[1], p);
+        let want = with_gradients(&double[0], &double[1], p);
+        for (what, (got, want)) in got.iter().zip(&want).enumerate() {
+            let scale = want.iter().fold(0.0f64, |a, v| a.max(v.abs()));
+            for (g, w) in got.iter().zip(want) {
+                assert!((g - w).abs() <= 1e-5 * scale, "{p:?} {what}: {g} against {w}");
+            }
+        }
+    }
+}
+
+#[test]
+fn without_minimal_filtering_sums_are_direct() {
+    let _alone = alone();
+    // Whole numbers, whose direct sums are exact.
+    let whole = |shape: &[usize]| {
+        let n: usize = shape.iter().product();
+        let v: Vec<f64> = (0..n).map(|i| (i * 37 % 23) as f64 - 11.0).collect();
+        tensor(shape, &v, DType::F32)
+    };
+    let (x, w, p) = (whole(&[1, 32, 9, 9]), whole(&[32, 32, 3, 3]), ConvParams::default());
+    let (got, want) = (|| with_gradients(&x, &w, p)[0].clone(), reference(&x, &w, p));
+    ops::set_winograd(false);
+    let direct = got();
+    ops::set_winograd(true);
+    assert_eq!(direct, want);
+    assert!(got() != want);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Filters to transformed filters.
 
 use super::tiles::Registers;
-use super::transform::{both_axes, filter, turn};
+use super::transform::{both_axes, filter, filter_transposed, turn};
 use crate::lanes::{Arch, Kernel, Lane};
 use std::ops::Range;
 
@@ -103,6 +103,67 @@ impl FilterTransform {
                 // SAFETY: each product has room for every input channel's row of `columns`.
                 unsafe { v.store(out.add((6 * y + x) * self.point + i * columns)) }
             });
+        }
+    }
+}
+
+/// Sums of products over tiles to gradients of filters: [`FilterTransform`] transposed.
+pub(super) struct FilterGradient {
+    /// `[product][input channel][across · width]`, from the first of the input channels on.
+    pub sums: *const f32,
+    /// Elements from one product to the next.
+    pub point: usize,
+    /// The first register of output channels.
+    pub first: usize,
+    pub across: usize,
+    /// Registers of input channels.
+    pub inputs: Range<usize>,
+    /// `[outputs][channels][3][3]`.
+    pub filters: *mut f32,
+    pub outputs: usize,
+    pub channels: usize,
+}
+
+impl Kernel for FilterGradient {
+    type Output = ();
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        for register in 0..self.across {
+            for (i, input) in self.inputs.clone().enumerate() {
+                // SAFETY: the caller gave sums and filters of these channels.
+                unsafe { self.square::<A::F32>(register, i, input) };
+            }
+        }
+    }
+}
+
+impl FilterGradient {
+    /// One register of output channels by one register of input channels, of which it is the
+    /// `i`th.
+    #[inline(always)]
+    unsafe fn square<L: Lane<T = f32>>(&self, register: usize, i: usize, input: usize) {
+        let columns = self.across * L::W;
+        let outputs = self.outputs.saturating_sub((self.first + register) * L::W).min(L::W);
+        let inputs = self.channels.saturating_sub(input * L::W).min(L::W);
+        let mut taps = [L::splat(0.0); 9 * 16];
+        for channel in 0..L::W {
+            let from = (i * L::W + channel) * columns + register * L::W;
+            let from = self.sums.wrapping_add(from);
+            both_axes!(filter_transposed, L, 6 => 3, |r, c| {
+                // SAFETY: each product has sums of every input channel.
+                unsafe { L::load(from.add((6 * r + c) * self.point)) }
+            }, |y, x, v| taps[9 * channel + 3 * y + x] = v);
+        }
+        let start = ((self.first + register) * self.channels + input) * L::W * 9;
+        for q in 0..9 {
+            let n = (9 * inputs).saturating_sub(q * L::W).min(L::W);
+            let to = self.filters.wrapping_add(start + q * L::W);
+            // SAFETY: `n` of the taps of these filters, from place q·W on.
+            unsafe {
+                turn!(L, |j| taps[q * L::W + j], |o, v| if o < outputs {
+                    v.store_n(to.add(o * self.channels * 9), n)
+                });
+            }
         }
     }
 }

@@ -259,13 +259,13 @@ impl Convolution<'_> {
 
 /// Workers' own parts of the workspace.
 #[derive(Clone, Copy)]
-struct Own {
-    all: Shared<f32>,
-    own: usize,
+pub(super) struct Own {
+    pub all: Shared<f32>,
+    pub own: usize,
 }
 
 impl Own {
-    fn of(self, worker: usize) -> *mut f32 {
+    pub fn of(self, worker: usize) -> *mut f32 {
         self.all.at(worker * self.own)
     }
 }
@@ -285,7 +285,7 @@ impl Batch {
         let g = &self.geometry;
         Plan::new(Tiles::new(self.n, g.out), g.c, g.k)
     }
-    fn to_input_plan(&self) -> Plan {
+    fn input_plan(&self) -> Plan {
         let g = &self.geometry;
         Plan::new(Tiles::new(self.n, g.image), g.k, g.c)
     }
@@ -298,7 +298,7 @@ pub fn forward_len(batch: &Batch) -> usize {
 
 /// Elements of workspace that [`to_input`] takes, with the threads and instruction set in use.
 pub fn to_input_len(batch: &Batch) -> usize {
-    batch.to_input_plan().len()
+    batch.input_plan().len()
 }
 
 /// The convolution of images `x` with filters `w` (`[k, c, 3, 3]`), through the epilogue, to `y`.
@@ -337,7 +337,7 @@ pub fn forward(
 pub fn to_input(batch: &Batch, dy: &[f32], w: &[f32], dx: &mut [f32], work: &mut [f32]) {
     let g = &batch.geometry;
     assert!(applies_to(batch, dx.len(), w.len(), dy.len()));
-    let plan = batch.to_input_plan();
+    let plan = batch.input_plan();
     if plan.tiles.count() == 0 || g.c == 0 {
         return;
     }
@@ -354,7 +354,7 @@ pub fn to_input(batch: &Batch, dy: &[f32], w: &[f32], dx: &mut [f32], work: &mut
 }
 
 /// Whether a batch is this module's, and slices are long enough for it.
-fn applies_to(batch: &Batch, image: usize, filters: usize, out: usize) -> bool {
+pub(super) fn applies_to(batch: &Batch, image: usize, filters: usize, out: usize) -> bool {
     let g = &batch.geometry;
     let extent = |n: usize, p: usize| (n + 2 * p).checked_sub(2);
     super::applies(g)

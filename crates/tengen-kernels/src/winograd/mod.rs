@@ -17,12 +17,14 @@ mod forward;
 mod planes;
 mod product;
 mod tiles;
+mod to_filter;
 mod transform;
 
 #[cfg(test)]
 mod tests;
 
 pub use forward::{forward, forward_len, to_input, to_input_len};
+pub use to_filter::{to_filter, to_filter_len};
 
 use crate::conv::Geometry;
 use crate::lanes::{Float, Isa, Kernel, Lane, dispatch_on};

@@ -106,3 +106,90 @@ impl Products {
         }
     }
 }
+
+/// Some of the 36 products of transformed images with transformed gradients of the results, summed
+/// over tiles: for some registers of input channels and `across` registers of output channels.
+pub(super) struct TileSums {
+    /// Transformed images, at the first of the input channels: `[product][register][tile][width]`.
+    pub images: *const f32,
+    pub image_point: usize,
+    pub image_register: usize,
+    /// Transformed gradients, `[product][tile][across · width]`.
+    pub gradients: *const f32,
+    pub gradient_point: usize,
+    /// Which products.
+    pub points: Range<usize>,
+    /// Registers of input channels.
+    pub inputs: usize,
+    /// Tiles.
+    pub n: usize,
+    /// The sums, `[product][input channel][across · width]`.
+    pub sums: *mut f32,
+    pub sums_point: usize,
+    /// Whether the products are added to the sums, else they are the sums.
+    pub accumulate: bool,
+}
+
+impl Kernel for TileSums {
+    type Output = ();
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        // SAFETY: the caller gave operands and sums for these products and channels.
+        unsafe {
+            match A::ISA {
+                Isa::Avx512 => self.each::<A::F32, 8, 2>(),
+                Isa::Avx2 => self.each::<A::F32, 4, 2>(),
+                Isa::Portable => self.each::<A::F32, 1, 4>(),
+            }
+        }
+    }
+}
+
+impl TileSums {
+    /// `R` input channels at a time, which divide a register's width.
+    #[inline(always)]
+    unsafe fn each<L: Lane<T = f32>, const R: usize, const V: usize>(self) {
+        for point in self.points.clone() {
+            for register in 0..self.inputs {
+                for first in (0..L::W).step_by(R) {
+                    let mut acc = [[L::splat(0.0); V]; R];
+                    // SAFETY: as for `run`.
+                    unsafe {
+                        let mut x = self
+                            .images
+                            .add(point * self.image_point + register * self.image_register + first);
+                        let mut y = self.gradients.add(point * self.gradient_point);
+                        for _ in 0..self.n {
+                            let mut g = [L::splat(0.0); V];
+                            for (v, g) in g.iter_mut().enumerate() {
+                                *g = L::load(y.add(v * L::W));
+                            }
+                            for (i, row) in acc.iter_mut().enumerate() {
+                                let x = L::splat(*x.add(i));
+                                for v in 0..V {
+                                    row[v] = x.fma(g[v], row[v]);
+                                }
+                            }
+                            x = x.add(L::W);
+                            y = y.add(V * L::W);
+                        }
+                        let channel = register * L::W + first;
+                        let sums = self.sums.add(point * self.sums_point + channel * V * L::W);
+                        if self.accumulate {
+                            for (i, row) in acc.iter_mut().enumerate() {
+                                for (v, sum) in row.iter_mut().enumerate() {
+                                    *sum = sum.add(L::load(sums.add((i * V + v) * L::W)));
+                                }
+                            }
+                        }
+                        for (i, row) in acc.iter().enumerate() {
+                            for (v, sum) in row.iter().enumerate() {
+                                sum.store(sums.add((i * V + v) * L::W));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -160,8 +160,10 @@ mod tests {
 
     const POINTS: [f64; 5] = [0.0, P, -P, Q, -Q];
 
+    type Matrix<const R: usize, const C: usize> = [[f64; C]; R];
+
     /// Aᵀ, G and Bᵀ by their definition.
-    fn matrices() -> ([[f64; 6]; 4], [[f64; 3]; 6], [[f64; 6]; 6]) {
+    fn matrices() -> (Matrix<4, 6>, Matrix<6, 3>, Matrix<6, 6>) {
         let (mut a, mut g, mut b) = ([[0.0; 6]; 4], [[0.0; 3]; 6], [[0.0; 6]; 6]);
         for (i, p) in POINTS.into_iter().enumerate() {
             let others = || (0..5).filter(move |k| *k != i).map(|k| POINTS[k]);

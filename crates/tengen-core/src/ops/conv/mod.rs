@@ -2,6 +2,10 @@
 
 mod multiply;
 mod op;
+mod plan;
+mod winograd;
+
+pub use plan::set_winograd;
 
 use super::{add, reshape};
 use crate::{Result, Tensor, apply1, bail, ensure};

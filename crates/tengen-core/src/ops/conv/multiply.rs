@@ -1,6 +1,7 @@
-//! Evaluation by products of matrices, and depthwise.
+//! Evaluation: by products of matrices, and depthwise.
 
 use super::op::{Conv, Pass};
+use super::plan::{Way, way};
 use crate::elementwise::Shared;
 use crate::op::Op;
 use crate::shape::Shape;
@@ -25,15 +26,19 @@ impl Conv {
         shape: Shape,
     ) -> Result<Tensor> {
         let (a, b) = (x[0].contiguous()?, x[1].contiguous()?);
+        let empty = shape.numel() == 0 || a.numel() == 0 || b.numel() == 0;
+        let way = way(self.pass, &g, T::DTYPE);
+        if way == Way::Winograd && !empty {
+            return self.winograd(&a, &b, g, n, shape);
+        }
         let y = Tensor::zeros(&shape, T::DTYPE)?;
-        if y.numel() == 0 || a.numel() == 0 || b.numel() == 0 {
+        if empty {
             return Ok(y);
         }
         let (a, b, c) = (a.as_slice::<T>()?, b.as_slice::<T>()?, Shared(y.ptr::<T>()));
-        if g.c == 1 {
-            self.depthwise(a, b, c, g, n);
-        } else {
-            self.multiply(a, b, c, g, n)?;
+        match way {
+            Way::Depthwise => self.depthwise(a, b, c, g, n),
+            _ => self.multiply(a, b, c, g, n)?,
         }
         Ok(y)
     }
