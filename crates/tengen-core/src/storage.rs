@@ -169,22 +169,61 @@ fn system_alloc(size: usize) -> Option<NonNull<u8>> {
     if size >= CHECKED && available_memory().is_some_and(|free| size > free) {
         return None;
     }
-    let layout = layout(size)?;
-    // SAFETY: class sizes are never zero.
-    let ptr = NonNull::new(unsafe { alloc::alloc_zeroed(layout) })?;
     #[cfg(target_os = "linux")]
     if size >= HUGE {
-        // SAFETY: the range is ours; the call is only advice about how to back it.
-        unsafe { libc::madvise(ptr.as_ptr().cast(), size, libc::MADV_HUGEPAGE) };
+        return pages::map(size);
     }
-    Some(ptr)
+    // SAFETY: class sizes are never zero.
+    NonNull::new(unsafe { alloc::alloc_zeroed(layout(size)?) })
 }
 
 #[cold]
 fn system_free(ptr: NonNull<u8>, class: usize) {
-    if let Some(layout) = layout(class_bytes(class)) {
+    let size = class_bytes(class);
+    #[cfg(target_os = "linux")]
+    if size >= HUGE {
+        return pages::unmap(ptr.as_ptr(), size);
+    }
+    if let Some(layout) = layout(size) {
         // SAFETY: the block came from `system_alloc` with this very layout.
         unsafe { alloc::dealloc(ptr.as_ptr(), layout) };
+    }
+}
+
+/// Blocks straight from the system, which zeroes their pages when they are first touched: huge
+/// ones, as they were asked for before that.
+#[cfg(target_os = "linux")]
+mod pages {
+    use super::HUGE;
+    use std::ptr::NonNull;
+
+    pub fn map(size: usize) -> Option<NonNull<u8>> {
+        let all = size.checked_add(HUGE)?;
+        // SAFETY: a new private mapping touches no other memory.
+        let start = unsafe {
+            let (access, kind) =
+                (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+            libc::mmap(std::ptr::null_mut(), all, access, kind, -1, 0)
+        };
+        if start == libc::MAP_FAILED {
+            return None;
+        }
+        let start: *mut u8 = start.cast();
+        let before = start.align_offset(HUGE).min(HUGE);
+        let block = start.wrapping_add(before);
+        unmap(start, before);
+        unmap(block.wrapping_add(size), HUGE - before);
+        // SAFETY: the range is ours; the call is only advice about how to back it.
+        unsafe { libc::madvise(block.cast(), size, libc::MADV_HUGEPAGE) };
+        NonNull::new(block)
+    }
+
+    /// Gives back pages that [`map`] got and nothing refers to any more.
+    pub fn unmap(start: *mut u8, size: usize) {
+        if size > 0 {
+            // SAFETY: the range is a whole number of pages of ours, and unused by now.
+            unsafe { libc::munmap(start.cast(), size) };
+        }
     }
 }
 

@@ -143,11 +143,15 @@ impl Direct {
         pool::share(workers, units * parts, |worker, task| {
             let (unit, part) = (task / parts, task % parts);
             let (i, block) = (unit / blocks, self.block(unit % blocks));
+            // The block that this worker probably has next.
+            let next = unit + workers.div_ceil(parts);
+            let (k, next) = (next / blocks, self.block(next % blocks));
             debug_assert!(crate::lanes::isa() == isa);
             dispatch(Task {
                 plan: self,
                 block,
                 image: image.at(i * images.image_step).cast_const(),
+                next: image.at(k * images.image_step + next.columns.start).cast_const(),
                 out: out.at(i * images.out_step),
                 packed: packed.at(0).cast_const(),
                 band: work.at(worker * band),
@@ -166,6 +170,8 @@ struct Task<'a, T> {
     plan: &'a Direct,
     block: Block,
     image: *const T,
+    /// The first pixel of the block that follows, if there is one.
+    next: *const T,
     out: *mut T,
     packed: *const T,
     band: *mut T,
@@ -181,6 +187,13 @@ impl<T: Float> Kernel for Task<'_, T> {
         unsafe { band::fill::<A, T>(self.plan, &self.block, self.image, self.band) };
         let (across, width, positions) = tile::<T>(self.plan.outs);
         let panel = self.plan.channels * self.plan.taps.len() * across * width;
+        // Sums over many pixels at one place wait for memory: the next block's are fetched, a cache
+        // line of each channel at a time.
+        let plane = self.plan.image.1;
+        let ahead = 64 / size_of::<T>();
+        let lines = self.block.columns.len().div_ceil(ahead);
+        let mut line = 0;
+        let flat = self.plan.image.0 == 1;
         for column in self.columns.clone() {
             // SAFETY: filters were packed for every block of output channels.
             let filters = unsafe { self.packed.add(column * panel) };
@@ -201,7 +214,13 @@ impl<T: Float> Kernel for Task<'_, T> {
                         place: (row, self.block.columns.start + from),
                         first: column * across * width,
                         epilogue: &self.epilogue,
+                        ahead: if flat && line <= lines {
+                            (self.next.wrapping_add(line * ahead), plane)
+                        } else {
+                            (self.next, 0)
+                        },
                     };
+                    line += 1;
                     // SAFETY: the band holds what the block's taps read, and the results exist.
                     unsafe { tile.run::<A>() };
                 }

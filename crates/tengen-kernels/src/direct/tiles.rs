@@ -1,13 +1,14 @@
 //! A tile of results: some positions × some registers of output channels.
 
 use super::plan::Direct;
-use crate::lanes::{Arch, Float, Isa, Lane};
+use crate::lanes::{Arch, Float, Isa, Lane, prefetch};
 use crate::winograd::Epilogue;
 
 /// Steps that are summed in registers before they are added to the rest: shorter sums round less.
 const STEPS: usize = 512;
-/// Elements of the widest tile: 14 positions of two registers of 16.
-const SUMS: usize = 14 * 32;
+/// Elements of the widest tile: 16 positions (14, and what makes a square of them) of two registers
+/// of 16.
+const SUMS: usize = 16 * 32;
 
 pub(super) struct Tile<'a, T> {
     pub plan: &'a Direct,
@@ -26,6 +27,9 @@ pub(super) struct Tile<'a, T> {
     /// The first output channel.
     pub first: usize,
     pub epilogue: &'a Epilogue<'a, T>,
+    /// What is brought near while the sums are made: an element for each input channel, at this
+    /// distance. It is not read.
+    pub ahead: (*const T, usize),
 }
 
 #[repr(align(64))]
@@ -75,6 +79,7 @@ impl<T: Float> Tile<'_, T> {
                 let end = plan.channels.min(channel + part);
                 let mut acc = [[zero; V]; P];
                 for c in channel..end {
+                    prefetch(self.ahead.0.wrapping_add(c * self.ahead.1));
                     let x = self.band.add(c * layout.plane + start);
                     for tap in &plan.taps {
                         let x = x.add(tap.offset);
@@ -114,16 +119,29 @@ impl<T: Float> Tile<'_, T> {
             for from in (0..self.positions).step_by(L::W) {
                 let n = L::W.min(self.positions - from);
                 let mut square = [L::splat(T::default()); 16];
-                for (i, row) in square.iter_mut().enumerate().take(n) {
-                    // SAFETY: every position has `across` registers of sums.
-                    *row = unsafe { L::load(sums.add(((from + i) * across + v) * L::W)) };
+                // Constant bounds keep the square in registers.
+                for (i, row) in square.iter_mut().enumerate() {
+                    if i < L::W {
+                        // SAFETY: there is room for as many positions as a register has elements,
+                        // with `across` registers of sums each.
+                        *row = unsafe { L::load(sums.add(((from + i) * across + v) * L::W)) };
+                    }
                 }
                 L::transpose(&mut square);
-                for (i, row) in square.iter().enumerate().take(channels) {
-                    let at = (channel + i) * plan.plane + place + from * plan.pitch.1;
-                    // SAFETY: the channel's results at these positions exist.
-                    unsafe {
-                        let to = self.out.add(at);
+                let at = channel * plan.plane + place + from * plan.pitch.1;
+                // SAFETY: the results of these channels at these positions exist.
+                unsafe {
+                    let to = self.out.add(at);
+                    if channels == L::W && plan.pitch.1 == 1 && self.epilogue.is_none() {
+                        for (i, row) in square.iter().enumerate() {
+                            if i < L::W {
+                                row.store_n(to.add(i * plan.plane), n);
+                            }
+                        }
+                        continue;
+                    }
+                    for (i, row) in square[..channels].iter().enumerate() {
+                        let (at, to) = (at + i * plan.plane, to.add(i * plan.plane));
                         if plan.pitch.1 == 1 {
                             self.epilogue.apply(*row, channel + i, at, n).store_n(to, n);
                         } else {

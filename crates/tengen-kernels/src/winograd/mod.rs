@@ -74,7 +74,7 @@ impl<T> Default for Epilogue<'_, T> {
 
 impl<T: Float> Epilogue<'_, T> {
     /// Whether sums are stored as they are.
-    fn is_none(&self) -> bool {
+    pub(crate) fn is_none(&self) -> bool {
         self.bias.is_none() && self.slope.is_none() && self.residual.is_none()
     }
     /// What is stored for `n` sums of a channel, whose places start at `at`.

@@ -1,5 +1,6 @@
 //! Convolution: three operators, of which each is the others' gradient.
 
+mod direct;
 mod multiply;
 mod op;
 mod plan;

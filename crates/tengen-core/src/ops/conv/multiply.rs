@@ -31,6 +31,9 @@ impl Conv {
         if way == Way::Winograd && !empty {
             return self.winograd(&a, &b, g, n, shape);
         }
+        if way == Way::Direct && !empty {
+            return self.direct::<T>(&a, &b, g, n, shape);
+        }
         let y = Tensor::zeros(&shape, T::DTYPE)?;
         if empty {
             return Ok(y);

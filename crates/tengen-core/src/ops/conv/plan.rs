@@ -13,16 +13,22 @@ pub(super) enum Way {
     Winograd,
     /// One plane with one filter at a time: there is no sum over channels.
     Depthwise,
-    /// Products of matrices: everything else.
+    /// Sums over taps and channels in registers.
+    Direct,
+    /// Products of matrices, whose inner dimension are window positions: gradients to filters.
     Products,
 }
 
 /// Channels on either side from which transforms cost less than the multiplications they save.
 const CHANNELS: usize = 32;
 
+/// Filters of one input channel that are worth registers of output channels.
+const FILTERS: usize = 4;
+
 /// The way for one group of a convolution of `n` images.
 pub(super) fn way(pass: Pass, g: &Geometry, dtype: DType) -> Way {
-    if g.c == 1 {
+    // A plane of input with few filters of its own: no registers of output channels to fill.
+    if g.c == 1 && (g.k < FILTERS || pass == Pass::ToFilter(g.filter.0, g.filter.1)) {
         return Way::Depthwise;
     }
     // Tiles of 4×4 are computed whole: of the gradient to the input, those of the image.
@@ -36,7 +42,7 @@ pub(super) fn way(pass: Pass, g: &Geometry, dtype: DType) -> Way {
     {
         return Way::Winograd;
     }
-    Way::Products
+    if let Pass::ToFilter(..) = pass { Way::Products } else { Way::Direct }
 }
 
 const UNKNOWN: u8 = 0;
