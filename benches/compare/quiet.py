@@ -40,3 +40,21 @@ class Watch:
             return False
         others = busy() - self.busy - (used(self.pid) - self.used)
         return others > GRAIN + PART * (time.monotonic() - self.start)
+
+
+class Waiting:
+    """Waits for the machine to be quiet, for a limited time in all."""
+
+    def __init__(self, seconds):
+        self.left = seconds
+
+    def wait(self, step=0.05):
+        """Returns when the cores are idle, or when no time is left."""
+        while self.left > 0:
+            before = busy()
+            if before is None:
+                return
+            time.sleep(step)
+            self.left -= step
+            if busy() - before <= step / 4:
+                return
