@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -107,7 +108,9 @@ def measure(workload, runners, seconds):
     def time_once(process, result):
         turn(process, result, seconds / ROUNDS, runners.waiting)
 
-    for _ in range(ROUNDS + MORE_ROUNDS):
+    for i in range(ROUNDS + MORE_ROUNDS):
+        if i >= ROUNDS and runners.waiting.over():
+            break
         for peer in runners.columns:
             if wants_more(results[peer.name], ROUNDS, seconds):
                 attempt(peer, time_once)
@@ -168,4 +171,6 @@ def main():
 
 
 if __name__ == "__main__":
+    # The peers' processes are stopped most of the time, so they do not end on their own.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     main()
