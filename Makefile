@@ -34,23 +34,25 @@ audit:
 	cargo deny check licenses bans sources
 	cargo deny check advisories || echo "advisories: the database could not be fetched"
 
-# Tengen beside PyTorch, which gets an environment of its own, and beside MegEngine 1.13 where
-# MEGENGINE_PYTHON is an interpreter that has it. TORCH_PYTHON takes PyTorch from elsewhere.
-TORCH_PYTHON ?= .venv-torch/bin/python
+# Tengen beside PyTorch, which gets an environment of its own unless TORCH_PYTHON is an interpreter
+# that has it, and beside MegEngine 1.13 where MEGENGINE_PYTHON is one that has that.
+ifndef TORCH_PYTHON
+TORCH_PYTHON := $(CURDIR)/.venv-torch/bin/python
+TORCH_READY := .venv-torch/ready
+endif
 export TORCH_PYTHON MEGENGINE_PYTHON
 
-bench: build $(TORCH_PYTHON)
+bench: build $(TORCH_READY)
 	$(BIN)/python -m benches.compare
 
-bench-quick: build $(TORCH_PYTHON)
+bench-quick: build $(TORCH_READY)
 	$(BIN)/python -m benches.compare --quick
 
-.venv-torch/bin/python:
-	$(PYTHON) -m venv .venv-torch.new
-	.venv-torch.new/bin/pip install -q --upgrade pip
-	.venv-torch.new/bin/pip install -q torch numpy
-	rm -rf .venv-torch
-	mv .venv-torch.new .venv-torch
+.venv-torch/ready:
+	$(PYTHON) -m venv .venv-torch
+	.venv-torch/bin/pip install -q --upgrade pip
+	.venv-torch/bin/pip install -q torch numpy
+	touch $@
 
 wheel: venv
 	$(BIN)/maturin build --release --out dist

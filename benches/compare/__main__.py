@@ -5,17 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import signal
 import sys
-import time
 from pathlib import Path
 
-from . import report, workloads
+from . import markdown, report, workloads
 from .ceilings import Ceilings
 from .peers import ROOT, Unavailable, peers
-from .quiet import Watch
+from .quiet import Waiting, Watch
 
-#: Turns that each peer gets for a workload, and the most where other work disturbs them.
-ROUNDS, MOST_ROUNDS = 5, 10
+#: Turns that each peer gets for a workload, and more where other work disturbs them.
+ROUNDS, MORE_ROUNDS = 5, 5
 #: Seconds that one run may take, warm-up included, before a peer is given up.
 PATIENCE = 300
 
@@ -26,7 +26,10 @@ def parse():
     parser.add_argument("--seconds", type=float, help="time for each peer, workload and threads")
     parser.add_argument("--only", metavar="REGEX", help="workloads whose names match")
     parser.add_argument("--group", action="append", help="a group of workloads; may be repeated")
-    parser.add_argument("--threads", help="numbers of threads, as 1,2 (default: 1 and all cores)")
+    parser.add_argument("--threads", help="numbers of threads, as 1,2 (default: 1 and all cores; "
+                        "with --quick: all cores)")
+    parser.add_argument("--wait", type=float, default=300.0, metavar="SECONDS",
+                        help="the most to wait in all for other work to pause (default: 300)")
     parser.add_argument("--peers", default="", help="peers beside Tengen, as torch,megengine")
     parser.add_argument("--output", type=Path, help="path of the results without a suffix")
     parser.add_argument("--list", action="store_true", help="lists the workloads")
@@ -48,8 +51,8 @@ def chosen(options):
 class Runners:
     """The processes of all peers at one number of threads, started when needed."""
 
-    def __init__(self, columns, threads):
-        self.columns, self.threads = columns, threads
+    def __init__(self, columns, threads, waiting):
+        self.columns, self.threads, self.waiting = columns, threads, waiting
         self.processes = {}
         self.versions = {}
 
@@ -66,8 +69,9 @@ class Runners:
         self.processes.clear()
 
 
-def turn(process, result, seconds):
+def turn(process, result, seconds, waiting):
     """Times a workload once under one peer."""
+    waiting.wait()
     watch = Watch(process.process.pid)
     times = process.ask(PATIENCE, do="time", seconds=seconds)["times"]
     (result.disturbed if watch.disturbed() else result.quiet).append(times)
@@ -100,16 +104,39 @@ def measure(workload, runners, seconds):
         runners.stop()
     for peer in runners.columns:
         attempt(peer, prepare)
-    for _ in range(MOST_ROUNDS):
+
+    def time_once(process, result):
+        turn(process, result, seconds / ROUNDS, runners.waiting)
+
+    for i in range(ROUNDS + MORE_ROUNDS):
+        if i >= ROUNDS and runners.waiting.over():
+            break
         for peer in runners.columns:
             if wants_more(results[peer.name], ROUNDS, seconds):
-                attempt(peer, lambda process, result: turn(process, result, seconds / ROUNDS))
+                attempt(peer, time_once)
     for peer in runners.columns:
         if not results[peer.name].error:
             attempt(peer, release)
     if workload.memory:
         runners.stop()
     return results
+
+
+def measure_all(run, selected, runners, seconds):
+    """Times workloads at one number of threads; the ceilings once for each group."""
+    try:
+        group = None
+        for workload in selected:
+            if workload.group != group:
+                group = workload.group
+                runners.waiting.wait()
+                run.ceilings.measure(runners.threads)
+            results = measure(workload, runners, seconds)
+            run.add(runners.threads, workload, results)
+            print(run.line(runners.threads, workload, results), flush=True)
+    finally:
+        runners.stop()
+        run.versions.update(runners.versions)
 
 
 def main():
@@ -122,24 +149,15 @@ def main():
     if options.peers:
         columns = [p for p in columns if p.name in ("tengen", *options.peers.split(","))]
     cores = len(os.sched_getaffinity(0))
-    threads = [int(n) for n in options.threads.split(",")] if options.threads else [1, cores]
-    threads = sorted(set(threads))
+    threads = [cores] if options.quick else [1, cores]
+    if options.threads:
+        threads = [int(n) for n in options.threads.split(",")]
     seconds = options.seconds or (0.2 if options.quick else 1.0)
-    ceilings = Ceilings()
-    run = report.Run(columns, ceilings, seconds)
+    waiting = Waiting(options.wait)
+    run = report.Run(columns, Ceilings(), seconds)
     try:
-        for n in threads:
-            ceilings.measure(n)
-            runners = Runners(columns, n)
-            try:
-                for workload in selected:
-                    results = measure(workload, runners, seconds)
-                    run.add(n, workload, results)
-                    print(run.line(n, workload, results), flush=True)
-            finally:
-                runners.stop()
-            run.versions.update(runners.versions)
-            ceilings.measure(n)
+        for n in sorted(set(threads)):
+            measure_all(run, selected, Runners(columns, n, waiting), seconds)
     except KeyboardInterrupt:
         print("interrupted: what was measured is reported", file=sys.stderr)
     output = options.output
@@ -147,12 +165,12 @@ def main():
         whole = not (options.quick or options.only or options.group or options.peers)
         folder = ROOT / "benches" / "results" if whole else ROOT / "out"
         output = folder / (report.machine()["slug"] if whole else "compare")
-    run.write(output)
-    print(run.summary())
+    markdown.write(run, output)
+    print(markdown.summary(run))
     print(f"written: {output}.md, {output}.json")
 
 
 if __name__ == "__main__":
-    started = time.monotonic()
+    # The peers' processes are stopped most of the time, so they do not end on their own.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     main()
-    print(f"{time.monotonic() - started:.0f} s", file=sys.stderr)

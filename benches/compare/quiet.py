@@ -40,3 +40,29 @@ class Watch:
             return False
         others = busy() - self.busy - (used(self.pid) - self.used)
         return others > GRAIN + PART * (time.monotonic() - self.start)
+
+
+class Waiting:
+    """Waits for the machine to be quiet, for a limited time in all."""
+
+    #: Seconds that the cores are watched, and the longest that one call waits.
+    STEP, LONGEST = 0.05, 2.0
+
+    def __init__(self, seconds):
+        self.left = seconds
+
+    def over(self):
+        """Whether all of the time is used."""
+        return self.left <= 0
+
+    def wait(self):
+        """Returns when the cores are idle, or when no time is left."""
+        end = time.monotonic() + min(self.left, self.LONGEST)
+        while time.monotonic() < end:
+            before = busy()
+            if before is None:
+                return
+            time.sleep(self.STEP)
+            self.left -= self.STEP
+            if busy() - before <= self.STEP / 4:
+                return

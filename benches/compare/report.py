@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import math
 import os
 import platform
@@ -54,10 +53,15 @@ class Row:
     results: dict
     #: Peers' times divided by Tengen's.
     ratios: dict
-    share: float | None
-    #: What is under its goal, in words.
-    faults: list
+    #: The peers whose result is not Tengen's.
     differs: list
+    share: float | None = None
+    #: What is under its goal, in words.
+    faults: list = field(default_factory=list)
+
+    def disturbed(self):
+        """The peers that had no turn for themselves."""
+        return [name for name, r in self.results.items() if r.times and not r.quiet]
 
 
 def machine():
@@ -94,7 +98,7 @@ def duration(seconds):
         return "–"
     for unit, scale in (("s", 1), ("ms", 1e-3), ("µs", 1e-6)):
         if seconds >= scale:
-            value = seconds / scale
+            value = float(f"{seconds / scale:.3g}")
             return f"{value:.{max(0, 2 - int(math.log10(value)))}f} {unit}"
     return f"{seconds * 1e9:.0f} ns"
 
@@ -142,6 +146,7 @@ class Run:
         self.versions = {}
         self.started = datetime.datetime.now().astimezone()
         self.load = os.getloadavg()[0]
+        self.commit = commit()
 
     def add(self, threads, workload, results):
         ours = results["tengen"]
@@ -150,10 +155,19 @@ class Run:
             for name, r in results.items()
             if name != "tengen" and r.seconds and ours.seconds
         }
-        share = self.ceilings.share(workload, threads, ours.seconds) if ours.seconds else None
-        row = Row(threads, workload, results, ratios, share, [], differing(workload, results))
-        row.faults = self.faults(row)
+        row = Row(threads, workload, results, ratios, differing(workload, results))
         self.rows.append(row)
+        self.settle(row)
+
+    def settle(self, row):
+        """Finds the share and the faults, by the ceilings known now."""
+        ours = row.results["tengen"].seconds
+        row.share = self.ceilings.share(row.workload, row.threads, ours) if ours else None
+        row.faults = self.faults(row)
+
+    def settle_all(self):
+        for row in self.rows:
+            self.settle(row)
 
     def faults(self, row):
         w, ratios, found = row.workload, row.ratios, []
@@ -171,10 +185,13 @@ class Run:
         return found
 
     def verdict(self, row):
-        w = row.workload
-        if not (w.goal or w.share_goal or w.memory_goal):
+        if row.faults:
+            verdict = "under: " + "; ".join(row.faults)
+        elif row.workload.goal and "torch" in row.ratios:
+            verdict = "met"
+        else:
             return "–"
-        return "under: " + "; ".join(row.faults) if row.faults else "met"
+        return f"{verdict} (disturbed)" if row.disturbed() else verdict
 
     def line(self, threads, workload, results):
         """The last row as a line of a terminal."""
@@ -189,9 +206,6 @@ class Run:
         text = "  ".join(cells)
         for name in row.differs:
             text += f"\n   {name} computes something else"
-        noisy = [name for name, r in results.items() if r.times and not r.quiet]
-        if noisy:
-            text += f"\n   other work disturbed every turn of {', '.join(noisy)}"
         for name, r in results.items():
             if r.error:
                 text += f"\n   {name}: not available: {r.error}"
@@ -220,118 +234,10 @@ class Run:
     def under(self, threads):
         return [row for row in self.rows if row.threads == threads and row.faults]
 
-    def summary(self):
-        """Geometric means, and what is under its goal, as Markdown."""
-        lines = ["## Geometric means of the ratios", ""]
-        titles = [peer.title for peer in self.columns[1:]]
-        lines += table_head(["threads", "group", *titles, "goal", "verdict"])
-        for threads, group, by_peer in self.means():
-            ratio, verdict = by_peer.get("torch"), "–"
-            if group.goal and ratio:
-                verdict = "met" if ratio >= group.goal else "under"
-            goal = f"{group.goal:g}×" if group.goal else "–"
-            lines.append(
-                cells([threads, group.title, *map(times, by_peer.values()), goal, verdict])
-            )
-        for threads in reversed(self.thread_counts()):
-            rows = self.under(threads)
-            total = sum(row.threads == threads for row in self.rows)
-            lines += ["", f"## Under goal, {count_threads(threads)}: {len(rows)} of {total}", ""]
-            lines += [f"- {row.workload.name}: {'; '.join(row.faults)}" for row in rows]
-        return "\n".join(lines)
-
-    def notes(self):
-        """Peers that could not run something, and results that differ."""
-        missing, differ = {}, []
-        for row in self.rows:
-            for name, r in row.results.items():
-                if r.error:
-                    missing.setdefault((name, row.workload.name, r.error), []).append(row.threads)
-            differ += [f"- {n}, {row.workload.name}" for n in row.differs]
-        lines = []
-        if missing:
-            lines += ["", "## Not available", ""]
-            lines += [f"- {n}, {w}: {error}" for (n, w, error) in missing]
-        if differ:
-            lines += ["", "## Results that differ from Tengen's", "", *dict.fromkeys(differ)]
-        return lines
-
-    def noise(self):
-        noisy = sum(
-            any(r.times and not r.quiet for r in row.results.values()) for row in self.rows
-        )
-        if not noisy:
-            return []
-        return ["", f"Other work on the machine disturbed {noisy} of {len(self.rows)} lines."]
-
-    def memory(self):
-        rows = [row for row in self.rows if row.workload.memory]
-        if not rows:
-            return []
-        lines = ["", "## Peak resident memory, MB, one process per workload", ""]
-        lines += table_head(["workload", "threads", *[peer.title for peer in self.columns]])
-        for row in rows:
-            peaks = [row.results[peer.name].peak for peer in self.columns]
-            shown = ["–" if peak is None else f"{peak / 1e6:.0f}" for peak in peaks]
-            lines.append(cells([row.workload.name, row.threads, *shown]))
-        return lines
-
-    def markdown(self):
-        cpu = machine()
-        titles = {peer.name: peer.title for peer in self.columns}
-        versions = ", ".join(
-            f"{titles[name]} {version}" for name, version in self.versions.items()
-        )
-        lines = [
-            "# Tengen beside its peers",
-            "",
-            f"{self.started:%Y-%m-%d %H:%M %Z}, commit {commit()}, {cpu['name']}, "
-            f"{cpu['cores']} cores, {platform.system()} {platform.release()}, load average at the "
-            f"start {self.load:.2f}. {versions}.",
-            "",
-            f"Medians, about {self.budget:g} s for each peer and workload, in turn. "
-            "`docs/performance.md` says how to read this.",
-            *self.noise(),
-            "",
-            "## Ceilings",
-            "",
-            *table_head(["threads", "f32 multiply-add", "memory read", "memory copy"]),
-        ]
-        for threads, best in self.ceilings.best.items():
-            speeds = [f"{best['fma_gflops']:.0f} GFLOP/s"]
-            speeds += [f"{best[f'{kind}_gbs']:.1f} GB/s" for kind in ("read", "copy")]
-            lines.append(cells([threads, *speeds]))
-        if self.ceilings.error:
-            lines += ["", f"Not available: {self.ceilings.error}"]
-        lines += ["", self.summary(), *self.memory()]
-        for group in workloads.GROUPS:
-            for threads in reversed(self.thread_counts()):
-                lines += self.group_table(group, threads)
-        return "\n".join([*lines, *self.notes(), ""])
-
-    def group_table(self, group, threads):
-        rows = self.group_rows(group, threads)
-        if not rows:
-            return []
-        head = ["workload", "Tengen"]
-        for peer in self.columns[1:]:
-            head += [peer.title, "ratio"]
-        lines = ["", f"## {group.title}, {count_threads(threads)}", ""]
-        lines += table_head([*head, "speed", "of ceiling", "goal", "verdict"])
-        for row in rows:
-            w, ours = row.workload, row.results["tengen"].seconds
-            line = [w.name, duration(ours)]
-            for peer in self.columns[1:]:
-                line += [duration(row.results[peer.name].seconds), times(row.ratios.get(peer.name))]
-            share = "–" if row.share is None else f"{row.share:.0%}"
-            goal = f"{w.goal:g}×" if w.goal else "–"
-            lines.append(cells([*line, speed(w, ours), share, goal, self.verdict(row)]))
-        return lines
-
     def data(self):
         return {
             "date": self.started.isoformat(timespec="seconds"),
-            "commit": commit(),
+            "commit": self.commit,
             "machine": machine(),
             "load": self.load,
             "versions": self.versions,
@@ -362,22 +268,3 @@ class Run:
                 for row in self.rows
             ],
         }
-
-    def write(self, output):
-        """Writes ``output``.md and ``output``.json."""
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.with_name(output.name + ".md").write_text(self.markdown())
-        text = json.dumps(self.data(), indent=1, ensure_ascii=False)
-        output.with_name(output.name + ".json").write_text(text + "\n")
-
-
-def cells(values):
-    return "| " + " | ".join(str(value).replace("|", "\\|") for value in values) + " |"
-
-
-def table_head(titles):
-    return [cells(titles), "|" + "---|" * len(titles)]
-
-
-def count_threads(n):
-    return "1 thread" if n == 1 else f"{n} threads"
