@@ -2,6 +2,7 @@
 
 use super::plan::{Axis, Block, Direct};
 use crate::lanes::{Arch, Float, Lane};
+use std::ops::Range;
 
 /// Places `k` < `n` for which `start + k·step` lies in `0..extent`.
 #[inline(always)]
@@ -18,7 +19,7 @@ fn first(axis: &Axis, slot: usize, window: usize) -> isize {
     axis.starts[slot] + (window * axis.step) as isize
 }
 
-/// Copies what the windows of `block` see of an image to `band`.
+/// Copies what the windows of `block` see of some channels of an image to `band`.
 ///
 /// # Safety
 /// The image has the planes that the plan names; `band` is writable for `channels` planes of the
@@ -26,12 +27,13 @@ fn first(axis: &Axis, slot: usize, window: usize) -> isize {
 #[inline(always)]
 pub(super) unsafe fn fill<A: Arch, T: Float>(
     plan: &Direct,
+    channels: Range<usize>,
     block: &Block,
     image: *const T,
     band: *mut T,
 ) {
     let ((h, w), layout) = (plan.image, &plan.layout);
-    for c in 0..plan.channels {
+    for c in channels {
         for slot in 0..plan.rows.starts.len() {
             let top = first(&plan.rows, slot, block.rows.start);
             let (low, high) = inside(top, plan.rows.step, h, layout.rows);

@@ -9,11 +9,13 @@
 //! step ([`Direct::to_input`]).
 
 mod band;
+mod gradient;
 mod plan;
 #[cfg(test)]
 mod tests;
 mod tiles;
 
+pub use gradient::{Gradients, ToFilter};
 pub use plan::Direct;
 
 use crate::gemm::{Source, Strided};
@@ -184,7 +186,9 @@ impl<T: Float> Kernel for Task<'_, T> {
     #[inline(always)]
     fn run<A: Arch>(self) {
         // SAFETY: `run`'s contract: the image is readable, and the band has room for every block.
-        unsafe { band::fill::<A, T>(self.plan, &self.block, self.image, self.band) };
+        unsafe {
+            band::fill::<A, T>(self.plan, 0..self.plan.channels, &self.block, self.image, self.band)
+        };
         let (across, width, positions) = tile::<T>(self.plan.outs);
         let panel = self.plan.channels * self.plan.taps.len() * across * width;
         // Sums over many pixels at one place wait for memory: the next block's are fetched, a cache

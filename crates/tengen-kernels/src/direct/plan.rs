@@ -140,7 +140,7 @@ impl Direct {
         let plan = Direct { filter: (g.taps(), area), ..plan };
         // A filter of one tap that reads every pixel where it lies sees no rows.
         let dense = area == 1 && g.stride == (1, 1) && g.padding == (0, 0);
-        Some(if dense { plan.flat() } else { plan }.cut(size_of::<T>()))
+        Some(if dense { plan.flat() } else { plan }.cut(size_of::<T>(), COLUMNS))
     }
 
     /// The parts of the gradient to the input, each for pixels of one remainder to the stride.
@@ -177,9 +177,23 @@ impl Direct {
                 ..plan
             };
             parts.try_reserve(1).ok()?;
-            parts.push(if dense { plan.flat() } else { plan }.cut(size_of::<T>()));
+            parts.push(if dense { plan.flat() } else { plan }.cut(size_of::<T>(), COLUMNS));
         }
         Some(parts)
+    }
+
+    /// The convolution cut for its gradient to the filters: into blocks whose positions lie one
+    /// after the other in a plane.
+    ///
+    /// `None` if there is no memory for the plan.
+    pub(super) fn to_filter<T>(g: &Geometry) -> Option<Direct> {
+        let plan = Direct::forward::<T>(g)?;
+        let columns = if plan.grid.0 == 1 {
+            CACHE / (plan.channels * size_of::<T>()).max(1)
+        } else {
+            plan.grid.1
+        };
+        Some(plan.cut(size_of::<T>(), columns.max(COLUMNS)))
     }
 
     /// A sum whose results lie densely. Taps are row, column and place in the filter.
@@ -233,11 +247,11 @@ impl Direct {
         self.taps.iter().enumerate().all(|(i, t)| t.filter == i)
     }
 
-    /// Cuts the grid into blocks whose part of the image, of elements of `size` bytes, fits the
-    /// cache.
-    fn cut(mut self, size: usize) -> Self {
+    /// Cuts the grid into blocks of at most `columns` whose part of the image, of elements of `size`
+    /// bytes, fits the cache.
+    fn cut(mut self, size: usize, columns: usize) -> Self {
         let slots = (self.rows.starts.len(), self.columns.starts.len());
-        let across = self.grid.1.div_ceil(COLUMNS);
+        let across = self.grid.1.div_ceil(columns);
         let columns = self.grid.1.div_ceil(across.max(1)) + self.columns.reach;
         let row = slots.1 * columns;
         let line = self.channels * slots.0 * row * size;

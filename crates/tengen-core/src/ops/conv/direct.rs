@@ -5,12 +5,12 @@ use crate::op::Op;
 use crate::shape::Shape;
 use crate::{Element, Result, Tensor, bail};
 use tengen_kernels::conv::{Geometry, Real};
-use tengen_kernels::direct::{Direct, Images};
+use tengen_kernels::direct::{Direct, Gradients, Images, ToFilter};
 use tengen_kernels::pool;
 use tengen_kernels::winograd::Epilogue;
 
 impl Conv {
-    /// Group after group; `a` and `b` are contiguous.
+    /// The result, or the gradient to the input. Group after group; `a` and `b` are contiguous.
     pub(super) fn direct<T: Real + Element>(
         &self,
         a: &Tensor,
@@ -57,6 +57,39 @@ impl Conv {
                     plan.run(images, scratch, workers, work, Epilogue::default());
                 }
             }
+        }
+        Ok(y)
+    }
+
+    /// The gradient to the filters. Group after group; `a` and `b` are contiguous.
+    pub(super) fn direct_to_filter<T: Real + Element>(
+        &self,
+        a: &Tensor,
+        b: &Tensor,
+        g: Geometry,
+        n: usize,
+        shape: Shape,
+    ) -> Result<Tensor> {
+        let y = Tensor::empty(shape, T::DTYPE)?;
+        let Some(plan) = ToFilter::new::<T>(&g) else {
+            bail!(Memory, "{}: no memory for a plan", self.name())
+        };
+        let workers = pool::threads();
+        let space = plan.workspace_len::<T>(n, workers);
+        let space = Tensor::empty(Shape::new(&[space])?, T::DTYPE)?;
+        let (a, b, groups) = (a.as_slice::<T>()?, b.as_slice::<T>()?, self.params.groups);
+        for group in 0..groups {
+            let gradients = Gradients {
+                n,
+                image: a[group * g.image_len()..].as_ptr(),
+                image_step: groups * g.image_len(),
+                out: b[group * g.out_len()..].as_ptr(),
+                out_step: groups * g.out_len(),
+            };
+            let filters = y.ptr::<T>().wrapping_add(group * g.k * g.taps());
+            // SAFETY: `geometry` checked that images and gradients exist; `y` and the space are
+            // new and long enough.
+            unsafe { plan.run(gradients, filters, workers, space.ptr::<T>()) };
         }
         Ok(y)
     }

@@ -1,7 +1,7 @@
 //! Convolution: three operators, of which each is the others' gradient.
 
+mod depthwise;
 mod direct;
-mod multiply;
 mod op;
 mod plan;
 mod winograd;

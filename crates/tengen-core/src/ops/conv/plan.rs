@@ -13,10 +13,8 @@ pub(super) enum Way {
     Winograd,
     /// One plane with one filter at a time: there is no sum over channels.
     Depthwise,
-    /// Sums over taps and channels in registers.
+    /// Sums over taps and channels, or products with what taps cover: everything else.
     Direct,
-    /// Products of matrices, whose inner dimension are window positions: gradients to filters.
-    Products,
 }
 
 /// Channels on either side from which transforms cost less than the multiplications they save:
@@ -32,7 +30,7 @@ const FILTERS: usize = 4;
 /// The way for one group of a convolution of `n` images.
 pub(super) fn way(pass: Pass, g: &Geometry, dtype: DType) -> Way {
     // A plane of input with few filters of its own: no registers of output channels to fill.
-    if g.c == 1 && (g.k < FILTERS || pass == Pass::ToFilter(g.filter.0, g.filter.1)) {
+    if g.c == 1 && g.k < FILTERS {
         return Way::Depthwise;
     }
     // Tiles of 4×4 are computed whole: of the gradient to the input, those of the image.
@@ -46,7 +44,7 @@ pub(super) fn way(pass: Pass, g: &Geometry, dtype: DType) -> Way {
     {
         return Way::Winograd;
     }
-    if let Pass::ToFilter(..) = pass { Way::Products } else { Way::Direct }
+    Way::Direct
 }
 
 const UNKNOWN: u8 = 0;
