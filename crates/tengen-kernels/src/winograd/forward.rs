@@ -39,7 +39,7 @@ impl Plan {
             TILES
         } else {
             let whole = fits / registers.rows * registers.rows;
-            whole.min(4 * registers.rows)
+            whole.min(2 * registers.rows)
         };
         let block = block.min(tiles.count());
         Plan { registers, inputs, outputs, tiles, by_channels, block }

@@ -9,8 +9,8 @@ use super::{Batch, Shared, on, share};
 use crate::pool;
 use std::ops::Range;
 
-/// Tiles of a block: a product's operands for a register of channels stay in the first-level cache.
-const TILES: usize = 256;
+/// The fewest and the most tiles of a block of many.
+const TILES: Range<usize> = 96..256;
 /// Registers of channels that a task transforms, or whose gradients it sums.
 const STEP: usize = 4;
 /// Bytes of transformed tiles up to which they are read repeatedly, from the last-level cache, so
@@ -39,7 +39,11 @@ impl Plan {
             Plan { registers, inputs: g.c, outputs: g.k, tiles, whole: true, block: tiles.count() };
         let bytes = (plan.images().len() + plan.gradients().len()) * size_of::<f32>();
         if bytes > RESIDENT {
-            (plan.whole, plan.block) = (false, TILES.min(tiles.count()));
+            // As many as make the operands of a block as large as the sums that they are added to:
+            // fewer would move sums more often, more would leave the cache.
+            let even = 2 * g.c * g.k / (g.c + g.k);
+            plan.whole = false;
+            plan.block = even.clamp(TILES.start, TILES.end).min(tiles.count());
         }
         plan
     }

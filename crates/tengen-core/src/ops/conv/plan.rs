@@ -17,10 +17,12 @@ pub(super) enum Way {
     Direct,
 }
 
-/// Channels on either side from which transforms cost less than the multiplications they save:
-/// measured against direct sums from 8 to 64 channels, on images of 3×3 to 56×56, with AVX-512
-/// and with AVX2.
-const CHANNELS: usize = 16;
+/// Channels on either side, and pairs of them, from which transforms cost less than the
+/// multiplications they save: measured against direct sums from 3 to 64 channels, on images of 3×3
+/// to 56×56, with AVX-512 and with AVX2.
+const CHANNELS: usize = 8;
+/// See [`CHANNELS`].
+const PAIRS: usize = 256;
 /// Results per tile of 16 from which whole tiles are worth computing, likewise.
 const FILLED: usize = 6;
 
@@ -36,9 +38,10 @@ pub(super) fn way(pass: Pass, g: &Geometry, dtype: DType) -> Way {
     // Tiles of 4×4 are computed whole: of the gradient to the input, those of the image.
     let (height, width) = if let Pass::ToInput(..) = pass { g.image } else { g.out };
     let tiles = height.div_ceil(4) * width.div_ceil(4);
+    let many = g.c.min(g.k) >= CHANNELS && g.c.saturating_mul(g.k) >= PAIRS;
     if dtype == DType::F32
         && winograd::applies(g)
-        && g.c.min(g.k) >= CHANNELS
+        && many
         && height * width >= FILLED * tiles
         && winograd_enabled()
     {
