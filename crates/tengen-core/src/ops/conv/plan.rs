@@ -59,7 +59,7 @@ static WINOGRAD: AtomicU8 = AtomicU8::new(UNKNOWN);
 /// variable `TENGEN_WINOGRAD` is `0`, or this function said otherwise.
 ///
 /// With it, 3×3 convolutions of stride 1 in f32, f16 and bf16 take a quarter of the multiplications.
-/// Their error grows from about 3·10⁻⁷ to 10⁻⁶ of the largest result, and an infinity or NaN in the
+/// Their error grows from about 3·10⁻⁷ to 2·10⁻⁶ of the largest result, and an infinity or NaN in the
 /// image reaches results up to three pixels beyond its own window. Without it every result is the
 /// direct sum.
 ///
