@@ -170,7 +170,7 @@ impl<T: Float> Kernel for Back<'_, T> {
 /// The gradients of [`lstm`]: `dz` to the gates' inputs, and to the initial states in `dh` and `dc`.
 ///
 /// `gates` and `c` are what [`lstm`] left, `dy` `[steps, batch, hidden]` is the gradient to the
-/// states, and `dc` `[batch, hidden]` holds the gradient to the last cell. `packed` comes from
+/// states, and `dh` and `dc` `[batch, hidden]` hold more gradient to the last state and cell. `packed` comes from
 /// [`pack_transposed`](super::pack_transposed).
 ///
 /// # Panics

@@ -234,7 +234,8 @@ impl<T: Float> Tile<T> {
 }
 
 /// Steps back in time: for every step, `dh` becomes dy plus the later dz times the weights, and
-/// `cell` computes dz of some units from it; at the end `dh` is the gradient to the initial state.
+/// `cell` computes dz of some units from it. `dh` holds the gradient to the last state at first,
+/// and that to the initial state at the end.
 ///
 /// `dz` is `[steps, batch, gates·hidden]`.
 pub(super) fn back<T: Float>(
@@ -254,8 +255,13 @@ pub(super) fn back<T: Float>(
         for r in 0..batch {
             // SAFETY: tasks have different units.
             let dh = unsafe { dh.part(r * hidden + first, r * hidden + last) };
+            let dy = dy.map(|dy| &dy[r * hidden + first..r * hidden + last]);
             match dy {
-                Some(dy) => dh.copy_from_slice(&dy[r * hidden + first..r * hidden + last]),
+                Some(dy) if later.is_none() => dh
+                    .iter_mut()
+                    .zip(dy)
+                    .for_each(|(h, y)| *h = T::from_f64(h.to_f64() + y.to_f64())),
+                Some(dy) => dh.copy_from_slice(dy),
                 None => dh.fill(T::default()),
             }
         }

@@ -138,8 +138,8 @@ impl<T: Float> Kernel for Back<'_, T> {
 
 /// The gradients of [`simple`]: `dz` to the states' inputs, and to the initial state in `dh`.
 ///
-/// `h` is what [`simple`] left, `dy` `[steps, batch, hidden]` the gradient to the states. `packed`
-/// comes from [`pack_transposed`](super::pack_transposed).
+/// `h` is what [`simple`] left, `dy` `[steps, batch, hidden]` the gradient to the states, and `dh`
+/// `[batch, hidden]` holds more gradient to the last one. `packed` comes from [`pack_transposed`](super::pack_transposed).
 ///
 /// # Panics
 /// If a length is wrong.

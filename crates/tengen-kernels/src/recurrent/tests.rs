@@ -80,7 +80,7 @@ impl Plain {
     fn back(&self, mut cell: impl FnMut(usize, usize, f64) -> Vec<f64>) -> (Vec<f64>, Vec<f64>) {
         let Sizes { batch, hidden, steps, .. } = self.sizes;
         let wide = self.gates * hidden;
-        let (mut dz, mut dh) = (vec![0.0; steps * batch * wide], vec![0.0; batch * hidden]);
+        let (mut dz, mut dh) = (vec![0.0; steps * batch * wide], values(batch * hidden, 8));
         for t in self.sizes.order().rev() {
             for r in 0..batch {
                 for u in 0..hidden {
@@ -166,7 +166,7 @@ fn lstm_and_its_gradients_equal_the_plain_loops_on_every_instruction_set() {
                 close("h", &h, &plain.h);
                 close("c", &c, &plain.c);
                 close("gates", &gates, &plain.z);
-                let (mut dh, mut got_dc) = (vec![f32::NAN; n], start_dc.clone());
+                let (mut dh, mut got_dc) = (single(&values(n, 8)), start_dc.clone());
                 let mut dz = vec![f32::NAN; gates.len()];
                 let dy = single(&plain.dy);
                 lstm_backward(s, &back, &gates, &c, &dy, &mut dh, &mut got_dc, &mut dz);
@@ -204,7 +204,7 @@ fn simple_and_its_gradients_equal_the_plain_loops_on_every_instruction_set() {
                 let [forward, back] = packed(1, s.hidden, &single(&plain.weights));
                 simple(s, activation, &forward, &single(&plain.bias), &mut h);
                 close("h", &h, &plain.h);
-                let mut dh = vec![f32::NAN; s.batch * s.hidden];
+                let mut dh = single(&values(s.batch * s.hidden, 8));
                 let mut dz = vec![f32::NAN; plain.dy.len()];
                 let dy = single(&plain.dy);
                 simple_backward(s, activation, &back, &h, &dy, &mut dh, &mut dz);
