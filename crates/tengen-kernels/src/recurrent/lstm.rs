@@ -29,23 +29,23 @@ impl<T: Float> Kernel for Cell<'_, T> {
             b => read::<T::Lane<A>>(&b[..g * hidden + to], g * hidden + from + j),
         };
         for r in 0..batch {
+            let (row, at) = (r * GATES * hidden, r * hidden);
             // SAFETY: tasks have different units.
-            let ([i, f, g, o], c, h) = unsafe {
-                let at = r * hidden;
-                let gate = |k: usize| {
-                    self.gates.part((r * GATES + k) * hidden + from, (r * GATES + k) * hidden + to)
-                };
-                let [c, h] = [self.c, self.h].map(|s| s.part(at + from, at + to));
-                ([gate(0), gate(1), gate(2), gate(3)], c, h)
+            let (gates, c, h) = unsafe {
+                (
+                    quarters(self.gates, row, hidden, from, to),
+                    part(self.c, at, from, to),
+                    part(self.h, at, from, to),
+                )
             };
-            let before = &self.before[r * hidden + from..r * hidden + to];
+            let before = &self.before[at + from..at + to];
+            let [i, f, g, o] = gates;
             let mut j = 0;
             while j < to - from {
-                let z = |x: &[T], g: usize| Lane::add(read::<T::Lane<A>>(x, j), bias(g, j));
-                let vi = Num::sigmoid(z(i, 0));
-                let vf = Num::sigmoid(z(f, 1));
-                let vg = Num::tanh(z(g, 2));
-                let vo = Num::sigmoid(z(o, 3));
+                let vi = Num::sigmoid(Lane::add(read::<T::Lane<A>>(i, j), bias(0, j)));
+                let vf = Num::sigmoid(Lane::add(read::<T::Lane<A>>(f, j), bias(1, j)));
+                let vg = Num::tanh(Lane::add(read::<T::Lane<A>>(g, j), bias(2, j)));
+                let vo = Num::sigmoid(Lane::add(read::<T::Lane<A>>(o, j), bias(3, j)));
                 let vc = Num::fma(vf, read(before, j), Lane::mul(vi, vg));
                 write(vi, i, j);
                 write(vf, f, j);
@@ -56,6 +56,39 @@ impl<T: Float> Kernel for Cell<'_, T> {
                 j += <T::Lane<A> as Lane>::W;
             }
         }
+    }
+}
+
+/// Some units of a row.
+///
+/// # Safety
+/// As [`Parts::part`].
+#[inline(always)]
+unsafe fn part<T>(x: &Parts<T>, row: usize, from: usize, to: usize) -> &mut [T] {
+    // SAFETY: by the contract.
+    unsafe { x.part(row + from, row + to) }
+}
+
+/// Some units of the four gates of a row.
+///
+/// # Safety
+/// As [`Parts::part`].
+#[inline(always)]
+unsafe fn quarters<T>(
+    x: &Parts<T>,
+    row: usize,
+    hidden: usize,
+    from: usize,
+    to: usize,
+) -> [&mut [T]; GATES] {
+    // SAFETY: by the contract; the gates lie apart.
+    unsafe {
+        [
+            part(x, row, from, to),
+            part(x, row + hidden, from, to),
+            part(x, row + 2 * hidden, from, to),
+            part(x, row + 3 * hidden, from, to),
+        ]
     }
 }
 
@@ -140,26 +173,36 @@ impl<T: Float> Kernel for Back<'_, T> {
             let (row, at) = (r * GATES * hidden, r * hidden);
             // SAFETY: tasks have different units.
             let ([di, df, dg, d_o], dc, dh) = unsafe {
-                let gate = |k: usize| self.dz.part(row + k * hidden + from, row + k * hidden + to);
-                let [dc, dh] = [self.dc, self.dh].map(|s| s.part(at + from, at + to));
-                ([gate(0), gate(1), gate(2), gate(3)], dc, dh)
+                (
+                    quarters(self.dz, row, hidden, from, to),
+                    part(self.dc, at, from, to),
+                    part(self.dh, at, from, to),
+                )
             };
-            let gate = |k: usize| &self.gates[row + k * hidden + from..row + k * hidden + to];
-            let [i, f, g, o] = [gate(0), gate(1), gate(2), gate(3)];
+            let gates = &self.gates[row..row + GATES * hidden];
+            let (i, f) = (&gates[from..to], &gates[hidden + from..hidden + to]);
+            let (g, o) = (
+                &gates[2 * hidden + from..2 * hidden + to],
+                &gates[3 * hidden + from..3 * hidden + to],
+            );
             let before = &self.before[at + from..at + to];
             let after = &self.after[at + from..at + to];
             let mut j = 0;
             while j < to - from {
-                let [i, f, g, o] = [i, f, g, o].map(|x| read::<T::Lane<A>>(x, j));
+                let (i, f) = (read::<T::Lane<A>>(i, j), read::<T::Lane<A>>(f, j));
+                let (g, o) = (read::<T::Lane<A>>(g, j), read::<T::Lane<A>>(o, j));
                 let (top, dh) = (Num::tanh(read::<T::Lane<A>>(after, j)), read(dh, j));
                 let slope = Num::fma(Lane::neg(top), top, one);
                 let d = Num::fma(Lane::mul(dh, o), slope, read(dc, j));
                 // The derivative of σ is σ·(1 − σ), that of tanh is 1 − tanh².
-                let sigmoid = |v| Num::fma(Lane::neg(v), v, v);
-                write(Lane::mul(Lane::mul(d, g), sigmoid(i)), di, j);
-                write(Lane::mul(Lane::mul(d, read(before, j)), sigmoid(f)), df, j);
+                write(Lane::mul(Lane::mul(d, g), Num::fma(Lane::neg(i), i, i)), di, j);
+                write(
+                    Lane::mul(Lane::mul(d, read(before, j)), Num::fma(Lane::neg(f), f, f)),
+                    df,
+                    j,
+                );
                 write(Lane::mul(Lane::mul(d, i), Num::fma(Lane::neg(g), g, one)), dg, j);
-                write(Lane::mul(Lane::mul(dh, top), sigmoid(o)), d_o, j);
+                write(Lane::mul(Lane::mul(dh, top), Num::fma(Lane::neg(o), o, o)), d_o, j);
                 write(Lane::mul(d, f), dc, j);
                 j += <T::Lane<A> as Lane>::W;
             }

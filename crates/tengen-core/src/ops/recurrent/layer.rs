@@ -1,6 +1,6 @@
 //! One recurrent layer in one direction, over the whole sequence: the primitive.
 
-use super::matrix::{Matrix, multiply};
+use super::matrix::{Matrix, Packed, scratch};
 use super::unrolled::unrolled;
 use crate::autograd::{Gradient, is_recording};
 use crate::op::{Grads, Meta, Metas, Op, Tensors};
@@ -85,8 +85,8 @@ impl Layer {
         let steps = s.steps * s.batch;
         let features = x[X].shape()[2];
         let project = |out: &mut [T]| {
-            let x = Matrix::new(inp.as_slice()?, steps, features);
-            multiply(x, Matrix::transposed(w.as_slice()?, features, wide), out)
+            let x = Packed::new(Matrix::new(inp.as_slice()?, steps, features))?;
+            x.times(Matrix::transposed(w.as_slice()?, features, wide), out)
         };
         // The initial state comes first in the order of computation.
         let (first, last) = if s.reverse { (s.steps, 0) } else { (0, s.steps) };
@@ -158,23 +158,35 @@ impl Layer {
             ),
             _ => bail!(Unsupported, "{name}: the cells are missing"),
         }
-        let slopes = Matrix::new(dz.as_slice::<T>()?, steps, wide);
-        let turned = Matrix::transposed(dz.as_slice::<T>()?, wide, steps);
+        let slopes = dz.as_slice::<T>()?;
         // The states before each step.
         let from = if s.reverse { n } else { 0 };
         let earlier = &h[from..from + s.steps * n];
-        let product = |k: usize, a: Matrix<T>, b: &[T]| {
+        let turned = match g.needs(W) || g.needs(WH) {
+            true => Some(Packed::new(Matrix::transposed(slopes, wide, steps))?),
+            false => None,
+        };
+        let to_weights = |k: usize, b: &[T]| {
             let shape = g.input_meta(k).shape;
             let mut out = Tensor::empty(shape, T::DTYPE)?;
-            let columns = shape[shape.len() - 1];
-            multiply(a, Matrix::new(b, a.columns, columns), out.as_mut_slice()?)?;
+            if let Some(a) = &turned {
+                a.times(Matrix::new(b, steps, shape[1]), out.as_mut_slice()?)?;
+            }
+            Ok::<Tensor, Error>(out)
+        };
+        let to_input = || {
+            let shape = g.input_meta(X).shape;
+            let mut out = Tensor::empty(shape, T::DTYPE)?;
+            let w = own::<T>(g.input(W)?)?;
+            let a = Packed::new(Matrix::new(slopes, steps, wide))?;
+            a.times(Matrix::new(w.as_slice()?, wide, shape[2]), out.as_mut_slice()?)?;
             Ok::<Tensor, Error>(out)
         };
         g.each(|k| {
             let d = match k {
-                X => product(k, slopes, own::<T>(g.input(W)?)?.as_slice()?)?,
-                W => product(k, turned, own::<T>(g.input(X)?)?.as_slice()?)?,
-                WH => product(k, turned, earlier)?,
+                X => to_input()?,
+                W => to_weights(W, own::<T>(g.input(X)?)?.as_slice()?)?,
+                WH => to_weights(WH, earlier)?,
                 H => dh.clone(),
                 _ if Some(k) == self.bias_at() => sum(&dz, Some(&[0]), false)?,
                 _ => match &dc {
@@ -254,10 +266,6 @@ impl Op for Layer {
 /// A contiguous tensor of `T` with the same elements.
 fn own<T: Element>(t: &Tensor) -> Result<Tensor> {
     cast_raw(t, T::DTYPE)?.contiguous()
-}
-
-fn scratch<T: Element>(len: usize) -> Result<Tensor> {
-    Tensor::empty(Shape::new(&[len])?, T::DTYPE)
 }
 
 /// Rows `from..to` of the first axis.

@@ -1,7 +1,7 @@
 //! Products of matrices in memory that operators already have.
 
 use crate::shape::Shape;
-use crate::{Element, Result, Tensor, bail};
+use crate::{Element, Result, Tensor};
 use tengen_kernels::gemm::{self, Input, Strided};
 use tengen_kernels::lanes::Float;
 
@@ -38,33 +38,52 @@ impl<'a, T: Copy> Matrix<'a, T> {
     }
 }
 
-/// c = a·b
-///
-/// # Errors
-/// Memory: the workspace cannot be had.
-///
-/// # Panics
-/// If the extents do not belong together.
-pub(super) fn multiply<T>(a: Matrix<T>, b: Matrix<T>, c: &mut [T]) -> Result<()>
-where
-    T: Float + Element + Input<T>,
-{
-    let (m, n, k) = (a.rows, b.columns, a.columns);
-    assert!(b.rows == k && c.len() == m * n, "product of matrices");
-    if c.is_empty() {
-        return Ok(());
+/// A left operand, packed for any number of products.
+pub(super) struct Packed {
+    memory: Tensor,
+    rows: usize,
+    columns: usize,
+}
+
+impl Packed {
+    /// # Errors
+    /// Memory: the packed operand cannot be had.
+    pub fn new<T>(a: Matrix<T>) -> Result<Packed>
+    where
+        T: Float + Element + Input<T>,
+    {
+        let (rows, columns) = (a.rows, a.columns);
+        let memory = scratch::<T>(gemm::packed_len::<T>(rows, columns))?;
+        // SAFETY: the matrix has these extents and the memory, which is new, this length.
+        unsafe { gemm::pack_a(rows, columns, &a.strided(true), memory.ptr::<T>()) };
+        Ok(Packed { memory, rows, columns })
     }
-    let (packed, work) = (gemm::packed_len::<T>(m, k), gemm::workspace_len::<T>(n, k));
-    let Some(len) = packed.checked_add(work) else {
-        bail!(Memory, "the workspace for a product of {m} × {k} and {k} × {n} cannot be had")
-    };
-    let scratch = Tensor::empty(Shape::new(&[len])?, T::DTYPE)?;
-    let p = scratch.ptr::<T>();
-    // SAFETY: the matrices and `c` have these extents, and the scratch space is new, with room for
-    // the packed operand and the workspace behind it.
-    unsafe {
-        gemm::pack_a(m, k, &a.strided(true), p);
-        gemm::multiply((m, n, k), p, &b.strided(false), c.as_mut_ptr(), n, false, p.add(packed));
+
+    /// c = a·b
+    ///
+    /// # Errors
+    /// Memory: the workspace cannot be had.
+    ///
+    /// # Panics
+    /// If the extents do not belong together.
+    pub fn times<T>(&self, b: Matrix<T>, c: &mut [T]) -> Result<()>
+    where
+        T: Float + Element + Input<T>,
+    {
+        let (m, n, k) = (self.rows, b.columns, self.columns);
+        assert!(b.rows == k && c.len() == m * n, "product of matrices");
+        assert!(self.memory.dtype() == T::DTYPE, "product of matrices of two types");
+        if c.is_empty() {
+            return Ok(());
+        }
+        let work = scratch::<T>(gemm::workspace_len::<T>(n, k))?;
+        let (a, b, work) = (self.memory.ptr::<T>(), b.strided(false), work.ptr::<T>());
+        // SAFETY: the operands and `c` have these extents, and the workspace is new.
+        unsafe { gemm::multiply((m, n, k), a, &b, c.as_mut_ptr(), n, false, work) };
+        Ok(())
     }
-    Ok(())
+}
+
+pub(super) fn scratch<T: Element>(len: usize) -> Result<Tensor> {
+    Tensor::empty(Shape::new(&[len])?, T::DTYPE)
 }
