@@ -1,6 +1,6 @@
 //! Recurrent networks.
 
-use crate::harness::{Rng, laws, tensor};
+use crate::harness::{Rng, alone, laws, tensor};
 use tengen_core::ops::{Activation, RecurrentParams};
 use tengen_core::{DType, GradManager, Result, Tensor, Var, ops};
 
@@ -151,6 +151,7 @@ fn fused(t: &[Tensor], p: RecurrentParams) -> Result<Tensor> {
 
 #[test]
 fn the_fused_layer_equals_the_composed_one_with_its_gradients() {
+    let _alone = alone();
     for (dtype, tol) in [(DType::F32, 2e-4), (DType::F64, 1e-12)] {
         let (inputs, p) = wide(dtype);
         let got = trained(|t| fused(t, p), &inputs);
@@ -165,6 +166,7 @@ fn the_fused_layer_equals_the_composed_one_with_its_gradients() {
 
 #[test]
 fn values_and_gradients_are_the_same_bits_on_any_number_of_threads() {
+    let _alone = alone();
     let (inputs, p) = wide(DType::F32);
     let all = tengen_core::threads();
     let run = |threads: usize| {
@@ -180,6 +182,7 @@ fn values_and_gradients_are_the_same_bits_on_any_number_of_threads() {
 
 #[test]
 fn half_precision_is_computed_in_single() {
+    let _alone = alone();
     let (inputs, p) = wide(DType::F16);
     let single: Vec<Tensor> = inputs.iter().map(|t| ops::cast(t, DType::F32).unwrap()).collect();
     let (half, full) = (fused(&inputs, p).unwrap(), fused(&single, p).unwrap());
@@ -191,6 +194,7 @@ fn half_precision_is_computed_in_single() {
 
 #[test]
 fn states_may_be_left_out_and_batches_be_empty() {
+    let _alone = alone();
     let p = RecurrentParams { num_layers: 2, ..RecurrentParams::new(3, 4) };
     let x = random(&[5, 2, 3], 1, DType::F32);
     let weights = random(&[p.weights_len(1).unwrap()], 2, DType::F32);
@@ -205,6 +209,7 @@ fn states_may_be_left_out_and_batches_be_empty() {
 
 #[test]
 fn what_does_not_fit_is_an_error() {
+    let _alone = alone();
     let p = RecurrentParams::new(3, 4);
     let t = |s: &[usize]| Tensor::ones(s, DType::F32).unwrap();
     let (x, w, h) = (t(&[5, 2, 3]), t(&[4 * 9]), t(&[1, 2, 4]));

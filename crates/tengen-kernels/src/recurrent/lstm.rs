@@ -34,8 +34,8 @@ impl<T: Float> Kernel for Cell<'_, T> {
             let (gates, c, h) = unsafe {
                 (
                     quarters(self.gates, row, hidden, from, to),
-                    part(self.c, at, from, to),
-                    part(self.h, at, from, to),
+                    self.c.part(at + from, at + to),
+                    self.h.part(at + from, at + to),
                 )
             };
             let before = &self.before[at + from..at + to];
@@ -59,21 +59,12 @@ impl<T: Float> Kernel for Cell<'_, T> {
     }
 }
 
-/// Some units of a row.
-///
-/// # Safety
-/// As [`Parts::part`].
-#[inline(always)]
-unsafe fn part<T>(x: &Parts<T>, row: usize, from: usize, to: usize) -> &mut [T] {
-    // SAFETY: by the contract.
-    unsafe { x.part(row + from, row + to) }
-}
-
 /// Some units of the four gates of a row.
 ///
 /// # Safety
 /// As [`Parts::part`].
 #[inline(always)]
+#[expect(clippy::mut_from_ref, reason = "parts do not overlap")]
 unsafe fn quarters<T>(
     x: &Parts<T>,
     row: usize,
@@ -81,13 +72,14 @@ unsafe fn quarters<T>(
     from: usize,
     to: usize,
 ) -> [&mut [T]; GATES] {
+    let (from, to) = (row + from, row + to);
     // SAFETY: by the contract; the gates lie apart.
     unsafe {
         [
-            part(x, row, from, to),
-            part(x, row + hidden, from, to),
-            part(x, row + 2 * hidden, from, to),
-            part(x, row + 3 * hidden, from, to),
+            x.part(from, to),
+            x.part(hidden + from, hidden + to),
+            x.part(2 * hidden + from, 2 * hidden + to),
+            x.part(3 * hidden + from, 3 * hidden + to),
         ]
     }
 }
@@ -175,8 +167,8 @@ impl<T: Float> Kernel for Back<'_, T> {
             let ([di, df, dg, d_o], dc, dh) = unsafe {
                 (
                     quarters(self.dz, row, hidden, from, to),
-                    part(self.dc, at, from, to),
-                    part(self.dh, at, from, to),
+                    self.dc.part(at + from, at + to),
+                    self.dh.part(at + from, at + to),
                 )
             };
             let gates = &self.gates[row..row + GATES * hidden];

@@ -85,7 +85,7 @@ impl Layer {
         let steps = s.steps * s.batch;
         let features = x[X].shape()[2];
         let project = |out: &mut [T]| {
-            let x = Packed::new(Matrix::new(inp.as_slice()?, steps, features))?;
+            let x = Packed::new(Matrix::new(inp.as_slice::<T>()?, steps, features))?;
             x.times(Matrix::transposed(w.as_slice()?, features, wide), out)
         };
         // The initial state comes first in the order of computation.
@@ -179,7 +179,7 @@ impl Layer {
             let mut out = Tensor::empty(shape, T::DTYPE)?;
             let w = own::<T>(g.input(W)?)?;
             let a = Packed::new(Matrix::new(slopes, steps, wide))?;
-            a.times(Matrix::new(w.as_slice()?, wide, shape[2]), out.as_mut_slice()?)?;
+            a.times(Matrix::new(w.as_slice::<T>()?, wide, shape[2]), out.as_mut_slice()?)?;
             Ok::<Tensor, Error>(out)
         };
         g.each(|k| {
