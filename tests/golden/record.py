@@ -25,6 +25,7 @@ FAMILIES = (
     "index",
     "loss",
     "module",
+    "recurrent",
     "optim",
 )
 

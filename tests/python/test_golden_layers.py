@@ -28,6 +28,21 @@ def shapes(named):
     return [[name, list(value.shape)] for name, value in named]
 
 
+def arguments(case, inputs):
+    """The inputs of a call; those that the case names as hx are one argument."""
+    names = case.get("hx", [])
+    plain = [value for name, value in inputs.items() if name not in names]
+    hx = tuple(inputs[name] for name in names)
+    return [*plain, hx if len(hx) > 1 else hx[0]] if hx else plain
+
+
+def flat(result):
+    """The tensors of nested tuples."""
+    if isinstance(result, Tensor):
+        return [result]
+    return [tensor for item in result for tensor in flat(item)]
+
+
 @pytest.mark.parametrize("family, case", selected("module"), ids=name_of)
 def test_layer_agrees(family, case):
     arrays = Arrays(family, case)
@@ -45,8 +60,7 @@ def test_layer_agrees(family, case):
     wanted = [inputs[name] for name in case["grads"]]
     gm = GradManager().attach(wanted + [parameters[path] for path in case["param_grads"]])
     with gm:
-        outputs = layer(*inputs.values())
-        outputs = [outputs] if isinstance(outputs, Tensor) else outputs
+        outputs = flat(layer(*arguments(case, inputs)))
         got = dict(zip(case["outputs"], outputs, strict=True))
         weighted = [name for name in got if f"dy/{name}" in arrays]
         if weighted:

@@ -15,6 +15,7 @@ pub mod optim;
 pub mod pool;
 pub mod pooling;
 pub mod random;
+pub mod recurrent;
 pub mod reduce;
 mod rows;
 pub mod softmax;

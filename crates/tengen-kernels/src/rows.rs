@@ -14,6 +14,10 @@ impl<T> Parts<T> {
     pub(crate) fn new(all: &mut [T]) -> Self {
         Parts(all.as_mut_ptr(), all.len())
     }
+    /// The first element.
+    pub(crate) fn ptr(&self) -> *mut T {
+        self.0
+    }
     /// Elements `from..to`.
     ///
     /// # Safety

@@ -10,6 +10,7 @@ mod nn;
 mod optimizer;
 mod product;
 mod random;
+mod recurrent;
 mod tensor;
 
 use pyo3::prelude::*;
@@ -29,6 +30,7 @@ fn _tengen(m: &Bound<'_, PyModule>) -> PyResult<()> {
     nn::register(m)?;
     product::register(m)?;
     random::register(m)?;
+    recurrent::register(m)?;
     functional::register(m)
 }
 

@@ -18,6 +18,7 @@ from .padding import Pad
 from .pixel_shuffle import PixelShuffle
 from .pooling import AvgPool2d, MaxPool2d
 from .quant_dequant import DequantStub, QuantStub
+from .rnn import LSTM, RNN, LSTMCell, RNNCell
 from .sequential import Sequential
 
 __all__ = [
@@ -41,6 +42,8 @@ __all__ = [
     "GroupNorm",
     "Identity",
     "InstanceNorm",
+    "LSTM",
+    "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -51,6 +54,8 @@ __all__ = [
     "Pad",
     "PixelShuffle",
     "QuantStub",
+    "RNN",
+    "RNNCell",
     "ReLU",
     "Sequential",
     "SiLU",

@@ -9,6 +9,7 @@ mod loss;
 mod norm;
 mod pool;
 mod product;
+mod recurrent;
 mod reduce;
 mod registry;
 mod sort;

@@ -17,6 +17,7 @@ mod module;
 mod normalization;
 mod param;
 mod pooling;
+mod recurrent;
 mod sequential;
 
 pub use activation::*;
@@ -31,6 +32,7 @@ pub use module::{Forward, Layer, Member, Module, StateDict, Tensors};
 pub use normalization::{GroupNorm, InstanceNorm, LayerNorm, NormParams};
 pub use param::{Buffer, Parameter};
 pub use pooling::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d};
+pub use recurrent::{Bias, LSTM, LSTMCell, RNN, RNNCell};
 pub use sequential::Sequential;
 pub use tengen_derive::Module;
 

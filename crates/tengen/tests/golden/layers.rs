@@ -9,7 +9,7 @@ use tengen::nn::*;
 pub type AnyLayer = Box<dyn Layer>;
 
 /// Positional arguments under their names, with those that are given by name.
-fn named(positional: &[&str], args: &[Value], kwargs: &Map<String, Value>) -> Value {
+pub fn named(positional: &[&str], args: &[Value], kwargs: &Map<String, Value>) -> Value {
     let mut all = kwargs.clone();
     all.extend(positional.iter().map(|n| n.to_string()).zip(args.iter().cloned()));
     Value::Object(all)

@@ -9,6 +9,7 @@ mod losses;
 mod modules;
 mod networks;
 mod optim;
+mod recurrent;
 mod reduce;
 mod shape;
 
@@ -56,6 +57,7 @@ mod family {
         index: functions::check;
         loss: functions::check;
         module: modules::check;
+        recurrent: modules::check;
         optim: optim::check;
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::case::{Case, Outcome, fail};
 use crate::layers::build;
+use crate::recurrent;
 use serde_json::Value;
-use tengen::nn::{Forward, Module, StateDict};
-use tengen::{GradManager, Tensor, Var};
+use tengen::nn::{Forward, Module, StateDict, Tensors};
+use tengen::{GradManager, Result, Tensor, Var};
 
 /// Compares `[name, shape]` pairs in order.
 fn compare_shapes(what: &str, want: &Value, got: Vec<(String, Vec<usize>)>) -> Outcome {
@@ -19,11 +20,27 @@ fn shape(v: &Var) -> Vec<usize> {
     v.with(|t| t.shape().to_vec())
 }
 
+/// What a layer gives for some tensors.
+type Call<'a> = &'a dyn Fn(Vec<Tensor>) -> Result<Vec<Tensor>>;
+
 pub fn check(case: &Case) -> Outcome {
-    let json = case.json;
     let class = case.op().strip_prefix("module:").unwrap();
-    let layer =
-        build(class, json["args"].as_array().unwrap(), json["kwargs"].as_object().unwrap())?;
+    let args = case.json["args"].as_array().unwrap();
+    let kwargs = case.json["kwargs"].as_object().unwrap();
+    if let Some(outcome) = recurrent::check(case, class, args, kwargs) {
+        return outcome;
+    }
+    let layer = build(class, args, kwargs)?;
+    check_forward(case, &layer)
+}
+
+/// Checks a layer whatever it takes and gives: the tensors in it are the case's inputs and outputs.
+pub fn check_forward<L: Forward>(case: &Case, layer: &L) -> Outcome {
+    check_layer(case, layer, &|x| Ok(layer.call(&L::Input::from_tensors(x)?)?.to_tensors()))
+}
+
+fn check_layer(case: &Case, layer: &dyn Module, call: Call) -> Outcome {
+    let json = case.json;
     if let Some(text) = json["repr"].as_str()
         && layer.describe() != text
     {
@@ -52,26 +69,42 @@ pub fn check(case: &Case) -> Outcome {
     layer.train(json["training"].as_bool().unwrap(), true);
 
     let names = case.strings("inputs");
-    let [name] = names[..] else { fail!("layers take one input, not {names:?}") };
-    let x = Var::new(case.tensor(&format!("in/{name}"))?);
+    let inputs: Vec<Var> = names
+        .iter()
+        .map(|n| Ok(Var::new(case.tensor(&format!("in/{n}"))?)))
+        .collect::<Outcome<_>>()?;
     let (grads, param_grads) = (case.strings("grads"), case.strings("param_grads"));
     let mut gm = GradManager::new();
     gm.attach_all(parameters.iter().map(|(_, p)| p.var()))?;
-    if grads.contains(&name) {
-        gm.attach(&x)?;
+    for (name, x) in names.iter().zip(&inputs) {
+        if grads.contains(name) {
+            gm.attach(x)?;
+        }
     }
     gm.record()?;
-    let y = layer.call(&x.get())?;
-    case.compare("out/y", &y)?;
-    if case.has_array("dy/y") {
-        gm.backward_with(&[y], Some(&[case.tensor("dy/y")?]))?;
+    let got = call(inputs.iter().map(Var::get).collect())?;
+    let outputs = case.strings("outputs");
+    if got.len() != outputs.len() {
+        fail!("{} results, want {}", got.len(), outputs.len());
+    }
+    let (mut ys, mut dys) = (Vec::new(), Vec::new());
+    for (name, y) in outputs.iter().zip(&got) {
+        case.compare(&format!("out/{name}"), y)?;
+        let dy = format!("dy/{name}");
+        if case.has_array(&dy) {
+            ys.push(y.clone());
+            dys.push(case.tensor(&dy)?);
+        }
+    }
+    if !ys.is_empty() {
+        gm.backward_with(&ys, Some(&dys))?;
     }
     let compare_grad = |path: String, var: &Var| match var.grad() {
         Some(g) => case.compare(&path, &g.get()),
         None => fail!("{path}: there is none"),
     };
-    if grads.contains(&name) {
-        compare_grad(format!("grad/{name}"), &x)?;
+    for (name, x) in names.iter().zip(&inputs).filter(|(n, _)| grads.contains(n)) {
+        compare_grad(format!("grad/{name}"), x)?;
     }
     for (path, p) in &parameters {
         if param_grads.contains(&path.as_str()) {
