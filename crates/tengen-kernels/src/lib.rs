@@ -6,6 +6,7 @@ pub mod copy;
 pub mod ctc;
 pub mod direct;
 pub mod gemm;
+pub mod gemv;
 pub mod index;
 pub mod lanes;
 pub mod map;

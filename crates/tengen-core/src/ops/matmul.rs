@@ -9,6 +9,7 @@ use crate::shape::{MAX_DIMS, Shape, broadcast};
 use crate::{DType, Element, Result, Tensor, apply1, bail, ensure, promote};
 use smallvec::{SmallVec, smallvec};
 use tengen_kernels::gemm::{self, Input, Strided};
+use tengen_kernels::gemv;
 use tengen_kernels::lanes::Float;
 use tengen_kernels::pool;
 
@@ -78,7 +79,7 @@ const LARGE: usize = 1 << 21;
 /// The product of matrices of `E`, computed in `T`.
 fn product<T, E>(a: &Tensor, b: &Tensor, shape: Shape) -> Result<Tensor>
 where
-    T: Float + Element,
+    T: Float + Element + Input<T>,
     E: Element + Input<T> + Sync,
 {
     let y = Tensor::empty(shape, T::DTYPE)?;
@@ -112,32 +113,48 @@ where
         let (outer, inner) = if flip { (s[nd - 1], s[nd - 2]) } else { (s[nd - 2], s[nd - 1]) };
         Strided { ptr: x.ptr::<E>().wrapping_offset(offset).cast_const(), outer, inner }
     };
+    // A vector and a matrix: the side with one row, or else the one with one column, is the vector.
+    let vector = |i: usize| {
+        let (x, other) = (matrix(&a, i, false), matrix(&b, i, true));
+        let (x, other) = if m == 1 { (x, other) } else { (other, x) };
+        ((x.ptr, x.inner), other)
+    };
+    let thin = (m == 1 || n == 1) && gemv::applies(&vector(0).1);
     let side_by_side = batch > 1 && m * n * k < LARGE;
-    let tasks = if side_by_side { batch.min(64) } else { 1 };
-    let (packed, work) = (gemm::packed_len::<T>(m, k), gemm::workspace_len::<T>(n, k));
-    let each = packed + work;
-    let Some(total) = each.checked_mul(tasks) else {
+    let workers = if side_by_side { pool::threads().min(batch) } else { 1 };
+    let packed = if thin { 0 } else { gemm::packed_len::<T>(m, k) };
+    let work = if thin {
+        gemv::workspace_len::<T, E>(m.max(n), k, &vector(0).1)
+    } else {
+        gemm::workspace_len::<T>(n, k)
+    };
+    // Whole cache lines, so that workers share none.
+    let each = (packed + work).next_multiple_of(64);
+    let Some(total) = each.checked_mul(workers) else {
         bail!(Memory, "matmul: the workspace for {a} and {b} cannot be had")
     };
     let scratch = Tensor::empty(Shape::new(&[total])?, T::DTYPE)?;
     let (s, c) = (Shared(scratch.ptr::<T>()), Shared(y.ptr::<T>()));
-    let run = |task: usize| {
-        let s = s.at((task * each) as isize);
-        for i in task * batch / tasks..(task + 1) * batch / tasks {
-            // SAFETY: the views have these matrices; `y` and the scratch space are new, and each
-            // task has parts of them of its own.
-            unsafe {
+    let run = |worker: usize, i: usize| {
+        let s = s.at((worker * each) as isize);
+        let c = c.at((i * m * n) as isize);
+        // SAFETY: the views have these matrices; `y` and the scratch space are new, each product
+        // has a part of `y` of its own, and each worker one of the scratch space.
+        unsafe {
+            if thin {
+                let (x, b) = vector(i);
+                gemv::multiply((m.max(n), k), x, b, c, s);
+            } else {
                 gemm::pack_a(m, k, &matrix(&a, i, false), s);
-                let c = c.at((i * m * n) as isize);
                 let b = matrix(&b, i, true);
                 gemm::multiply((m, n, k), s, &b, c, n, false, s.add(packed));
             }
         }
     };
     if side_by_side {
-        pool::for_each(tasks, run)
+        pool::share(workers, batch, run)
     } else {
-        run(0)
+        (0..batch).for_each(|i| run(0, i))
     }
     Ok(y)
 }

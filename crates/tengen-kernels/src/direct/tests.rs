@@ -177,7 +177,8 @@ fn the_epilogue_adds_and_bends() {
     let g = geometry((3, 18), (6, 19), (3, 3), (1, 1), (1, 1), (1, 1));
     let (image, filters) = (values(2 * g.image_len(), 1), values(g.k * g.taps(), 2));
     let plan = Direct::forward::<f64>(&g).unwrap();
-    let plain = run::<f64>(std::slice::from_ref(&plan), &image, g.image_len(), &filters, g.out_len());
+    let plain =
+        run::<f64>(std::slice::from_ref(&plan), &image, g.image_len(), &filters, g.out_len());
     let (bias, slope) = (values(g.k, 3), values(g.k, 4));
     let residual = values(2 * g.out_len(), 5);
     let mut packed = vec![0.0; plan.packed_len::<f64>()];
