@@ -154,20 +154,21 @@ def main():
         threads = [int(n) for n in options.threads.split(",")]
     seconds = options.seconds or (0.2 if options.quick else 1.0)
     waiting = Waiting(options.wait)
+    output = options.output
+    if output is None:
+        whole = not (options.quick or options.only or options.group or options.peers)
+        folder = ROOT / "benches" / "results" if whole else ROOT / "out"
+        output = folder / (report.machine()["slug"] if whole else "compare")
     run = report.Run(columns, Ceilings(), seconds)
     try:
         for n in sorted(set(threads)):
             measure_all(run, selected, Runners(columns, n, waiting), seconds)
     except KeyboardInterrupt:
         print("interrupted: what was measured is reported", file=sys.stderr)
-    output = options.output
-    if output is None:
-        whole = not (options.quick or options.only or options.group or options.peers)
-        folder = ROOT / "benches" / "results" if whole else ROOT / "out"
-        output = folder / (report.machine()["slug"] if whole else "compare")
-    markdown.write(run, output)
-    print(markdown.summary(run))
-    print(f"written: {output}.md, {output}.json")
+    finally:
+        if run.rows:
+            markdown.write(run, output)
+            print(f"{markdown.summary(run)}\n\nwritten: {output}.md, {output}.json")
 
 
 if __name__ == "__main__":

@@ -14,9 +14,6 @@ from benches.compare.ceilings import Ceilings  # noqa: E402
 from benches.compare.faces import open_face  # noqa: E402
 from benches.compare.peers import peers  # noqa: E402
 
-# Names of the API that Tengen does not have.
-MISSING = {"LSTM"}
-
 
 @pytest.fixture(scope="module")
 def face():
@@ -42,12 +39,7 @@ def test_every_workload_runs_at_a_small_size(face, group):
     for workload in workloads.ALL:
         if workload.group != group.name or "imported" in workload.name:
             continue
-        try:
-            timed = workload.timed(face, tiny=True)
-        except AttributeError as error:
-            if any(name in str(error) for name in MISSING):
-                continue
-            raise
+        timed = workload.timed(face, tiny=True)
         for _ in range(2):
             if timed.before:
                 timed.before()
