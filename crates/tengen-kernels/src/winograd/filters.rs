@@ -42,12 +42,14 @@ impl Kernel for FilterTransform {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
+        // Every square writes all of its taps: they are initialised once.
+        let mut taps = [[A::F32::splat(0.0); 9 * 16]; 2];
         for register in 0..self.across {
             for (i, inputs) in self.inputs.clone().enumerate() {
                 let columns = self.across * A::F32::W;
                 let out = self.out.wrapping_add(i * A::F32::W * columns + register * A::F32::W);
                 // SAFETY: the caller gave filters and room for these channels.
-                unsafe { self.square::<A::F32>(self.first + register, inputs, out, columns) };
+                unsafe { self.square(self.first + register, inputs, out, columns, &mut taps) };
             }
         }
     }
@@ -62,13 +64,15 @@ impl FilterTransform {
         input: usize,
         out: *mut f32,
         columns: usize,
+        [taps, given]: &mut [[L; 9 * 16]; 2],
     ) {
         let f = &self.filters;
         let zero = L::splat(0.0);
         let outputs = f.outputs.saturating_sub(output * L::W).min(L::W);
         let inputs = f.inputs.saturating_sub(input * L::W).min(L::W);
-        // taps[9·i + t] holds tap t of input channel i of every output channel.
-        let mut taps = [zero; 9 * 16];
+        // taps[9·i + t] holds tap t of input channel i of every output channel; of exchanged
+        // filters, given[9·o + t] that tap of output channel o of every input channel.
+        let first = if f.exchanged { &mut *given } else { &mut *taps };
         // Filters next to each other in memory lie along `inner`, runs of them along `outer`.
         let (outer, inner, stride, start) = if f.exchanged {
             (inputs, outputs, 9 * f.outputs, input * L::W * 9 * f.outputs + output * L::W * 9)
@@ -81,19 +85,17 @@ impl FilterTransform {
             unsafe {
                 let from = f.ptr.wrapping_add(start + q * L::W);
                 if outer == L::W && n == L::W {
-                    turn!(L, |r| L::load(from.add(r * stride)), |k, v| taps[q * L::W + k] = v);
+                    turn!(L, |r| L::load(from.add(r * stride)), |k, v| first[q * L::W + k] = v);
                 } else {
                     turn!(
                         L,
                         |r| if r < outer { L::load_n(from.add(r * stride), n) } else { zero },
-                        |k, v| taps[q * L::W + k] = v
+                        |k, v| first[q * L::W + k] = v
                     );
                 }
             }
         }
         if f.exchanged {
-            // So far taps[9·o + t] holds that tap of every input channel.
-            let given = taps;
             for t in 0..9 {
                 turn!(L, |o| given[9 * o + t], |i, v| taps[9 * i + 8 - t] = v);
             }
@@ -128,10 +130,11 @@ impl Kernel for FilterGradient {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
+        let mut taps = [A::F32::splat(0.0); 9 * 16];
         for register in 0..self.across {
             for (i, input) in self.inputs.clone().enumerate() {
                 // SAFETY: the caller gave sums and filters of these channels.
-                unsafe { self.square::<A::F32>(register, i, input) };
+                unsafe { self.square(register, i, input, &mut taps) };
             }
         }
     }
@@ -141,11 +144,16 @@ impl FilterGradient {
     /// One register of output channels by one register of input channels, of which it is the
     /// `i`th.
     #[inline(always)]
-    unsafe fn square<L: Lane<T = f32>>(&self, register: usize, i: usize, input: usize) {
+    unsafe fn square<L: Lane<T = f32>>(
+        &self,
+        register: usize,
+        i: usize,
+        input: usize,
+        taps: &mut [L; 9 * 16],
+    ) {
         let columns = self.across * L::W;
         let outputs = self.outputs.saturating_sub((self.first + register) * L::W).min(L::W);
         let inputs = self.channels.saturating_sub(input * L::W).min(L::W);
-        let mut taps = [L::splat(0.0); 9 * 16];
         for channel in 0..L::W {
             let from = (i * L::W + channel) * columns + register * L::W;
             let from = self.sums.wrapping_add(from);
