@@ -59,7 +59,8 @@ static FREE: [Mutex<Vec<Free>>; CLASSES] = [const { Mutex::new(Vec::new()) }; CL
 static USED: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 static CACHED: AtomicUsize = AtomicUsize::new(0);
-/// Free blocks are kept up to the peak of use, but at least this much.
+/// All blocks together may exceed the peak of use by a quarter, and by at least this much, before
+/// free ones go back to the system.
 const KEEP: usize = 64 << 20;
 
 /// How much memory tensors take, in bytes.
@@ -108,28 +109,11 @@ impl Storage {
         if class >= CLASSES {
             bail!(Memory, "out of memory: {bytes} bytes cannot be had");
         }
-        let size = class_bytes(class);
-        let cached = FREE[class].lock().unwrap_or_else(|e| e.into_inner()).pop();
-        let ptr = match cached {
-            Some(block) => {
-                CACHED.fetch_sub(size, Ordering::Relaxed);
-                block.0
-            }
-            None => match system_alloc(size) {
-                Some(ptr) => ptr,
-                None => {
-                    release_cached_memory();
-                    match system_alloc(size) {
-                        Some(ptr) => ptr,
-                        None => bail!(
-                            Memory,
-                            "out of memory: {size} bytes cannot be had ({} bytes are in live tensors)",
-                            USED.load(Ordering::Relaxed)
-                        ),
-                    }
-                }
-            },
+        let (ptr, class) = match cached(class) {
+            Some(block) => block,
+            None => (fresh(class_bytes(class))?, class),
         };
+        let size = class_bytes(class);
         let used = USED.fetch_add(size, Ordering::Relaxed) + size;
         if used > PEAK.load(Ordering::Relaxed) {
             PEAK.fetch_max(used, Ordering::Relaxed);
@@ -151,16 +135,59 @@ impl Drop for Storage {
     fn drop(&mut self) {
         let size = class_bytes(self.class);
         USED.fetch_sub(size, Ordering::Relaxed);
-        let cached = CACHED.fetch_add(size, Ordering::Relaxed) + size;
-        if cached <= KEEP.max(PEAK.load(Ordering::Relaxed)) {
-            let mut list = FREE[self.class].lock().unwrap_or_else(|e| e.into_inner());
-            if list.try_reserve(1).is_ok() {
-                list.push(Free(self.ptr));
-                return;
-            }
+        let mut list = FREE[self.class].lock().unwrap_or_else(|e| e.into_inner());
+        if list.try_reserve(1).is_ok() {
+            list.push(Free(self.ptr));
+            CACHED.fetch_add(size, Ordering::Relaxed);
+        } else {
+            system_free(self.ptr, self.class);
         }
-        CACHED.fetch_sub(size, Ordering::Relaxed);
-        system_free(self.ptr, self.class);
+    }
+}
+
+/// Takes a kept block of a class, or else, for a large one, of a class that is up to half as large
+/// again.
+#[inline]
+fn cached(class: usize) -> Option<(NonNull<u8>, usize)> {
+    let take = |class: usize| {
+        let block = FREE[class].lock().unwrap_or_else(|e| e.into_inner()).pop()?;
+        CACHED.fetch_sub(class_bytes(class), Ordering::Relaxed);
+        Some((block.0, class))
+    };
+    take(class).or_else(|| {
+        let more = if class_bytes(class) >= HUGE { 2 } else { 0 };
+        (class + 1..=class + more).filter(|c| *c < CLASSES).find_map(take)
+    })
+}
+
+/// A new block. Kept ones go back to the system first, the largest of them, where all blocks
+/// together would go too far beyond the peak of use.
+#[cold]
+fn fresh(size: usize) -> Result<NonNull<u8>> {
+    let used = USED.load(Ordering::Relaxed);
+    let peak = PEAK.load(Ordering::Relaxed).max(used.saturating_add(size));
+    let most = (peak + peak / 4).max(peak.saturating_add(KEEP));
+    let spare = most.saturating_sub(used).saturating_sub(size);
+    for class in (0..CLASSES).rev() {
+        while CACHED.load(Ordering::Relaxed) > spare {
+            let Some(block) = FREE[class].lock().unwrap_or_else(|e| e.into_inner()).pop() else {
+                break;
+            };
+            CACHED.fetch_sub(class_bytes(class), Ordering::Relaxed);
+            system_free(block.0, class);
+        }
+    }
+    if let Some(ptr) = system_alloc(size) {
+        return Ok(ptr);
+    }
+    release_cached_memory();
+    match system_alloc(size) {
+        Some(ptr) => Ok(ptr),
+        None => bail!(
+            Memory,
+            "out of memory: {size} bytes cannot be had ({} bytes are in live tensors)",
+            USED.load(Ordering::Relaxed)
+        ),
     }
 }
 
@@ -245,6 +272,17 @@ mod tests {
             assert!(class_bytes(class) >= bytes, "{bytes}");
             assert!(class == 0 || class_bytes(class - 1) < bytes, "{bytes}");
             assert!(class_bytes(class) <= bytes + (bytes / 4).max(ALIGN), "{bytes}");
+        }
+    }
+
+    #[test]
+    fn kept_blocks_give_way_to_other_sizes() {
+        for megabytes in 3..40 {
+            let blocks: Vec<_> = (0..4).map(|_| Storage::new(megabytes << 20).unwrap()).collect();
+            drop(blocks);
+            let MemoryStats { used, peak, cached } = memory_stats();
+            let most = (peak + peak / 4).max(peak + KEEP);
+            assert!(used + cached <= most + (160 << 20), "{used} {cached} {peak}");
         }
     }
 
