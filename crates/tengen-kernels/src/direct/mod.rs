@@ -153,7 +153,7 @@ impl Direct {
                 plan: self,
                 block,
                 image: image.at(i * images.image_step).cast_const(),
-                next: image.at(k * images.image_step + next.columns.start).cast_const(),
+                next: image.at(k * images.image_step + self.first(&next)).cast_const(),
                 out: out.at(i * images.out_step),
                 packed: packed.at(0).cast_const(),
                 band: work.at(worker * band),
@@ -172,7 +172,7 @@ struct Task<'a, T> {
     plan: &'a Direct,
     block: Block,
     image: *const T,
-    /// The first pixel of the block that follows, if there is one.
+    /// The first pixel that the block which follows needs, if there is one.
     next: *const T,
     out: *mut T,
     packed: *const T,
@@ -191,13 +191,12 @@ impl<T: Float> Kernel for Task<'_, T> {
         };
         let (across, width, positions) = tile::<T>(self.plan.outs);
         let panel = self.plan.channels * self.plan.taps.len() * across * width;
-        // Sums over many pixels at one place wait for memory: the next block's are fetched, a cache
-        // line of each channel at a time.
-        let plane = self.plan.image.1;
+        // The next block's part of the image is fetched while this one's sums are made: of every
+        // channel, a cache line for each tile.
+        let plane = self.plan.image.0 * self.plan.image.1;
         let ahead = 64 / size_of::<T>();
-        let lines = self.block.columns.len().div_ceil(ahead);
+        let lines = self.plan.span().div_ceil(ahead);
         let mut line = 0;
-        let flat = self.plan.image.0 == 1;
         for column in self.columns.clone() {
             // SAFETY: filters were packed for every block of output channels.
             let filters = unsafe { self.packed.add(column * panel) };
@@ -218,7 +217,7 @@ impl<T: Float> Kernel for Task<'_, T> {
                         place: (row, self.block.columns.start + from),
                         first: column * across * width,
                         epilogue: &self.epilogue,
-                        ahead: if flat && line <= lines {
+                        ahead: if line <= lines {
                             (self.next.wrapping_add(line * ahead), plane)
                         } else {
                             (self.next, 0)

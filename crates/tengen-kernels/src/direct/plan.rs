@@ -282,6 +282,24 @@ impl Direct {
         }
     }
 
+    /// About where in a plane the part of the image starts that a block needs.
+    pub(super) fn first(&self, block: &Block) -> usize {
+        let low = |axis: &Axis, window: usize| {
+            let start = axis.starts.iter().copied().min().unwrap_or(0);
+            (start + (window * axis.step) as isize).max(0) as usize
+        };
+        let row = low(&self.rows, block.rows.start) * self.image.1;
+        row + if self.layout.cut.1 > 1 { low(&self.columns, block.columns.start) } else { 0 }
+    }
+
+    /// About how many elements of a plane that part is, if they lie one after the other.
+    pub(super) fn span(&self) -> usize {
+        match self.image.0 {
+            1 => self.layout.columns * self.columns.step,
+            _ => self.layout.rows * self.rows.step * self.image.1,
+        }
+    }
+
     /// Elements of a worker's band: whole cache lines, so that workers share none.
     pub(super) fn band_len(&self) -> usize {
         (self.channels * self.layout.plane).next_multiple_of(64)
