@@ -48,25 +48,73 @@ pub(crate) fn write<L: Lane>(v: L, y: &mut [L::T], i: usize) {
     }
 }
 
-/// The sums over `i < n` of both numbers that `f` gives for a register from `i`.
+/// Reads `r` elements, at most a register, from `i`; the rest are 0.
+///
+/// # Panics
+/// If the slice does not have them.
 #[inline(always)]
-pub(crate) fn sums<L: Lane>(n: usize, f: impl Fn(usize) -> [L; 2]) -> [f64; 2] {
+pub(crate) fn load<L: Lane>(x: &[L::T], i: usize, r: usize) -> L {
+    assert!(r <= L::W, "more than a register");
+    let x = &x[i..i + r];
+    // SAFETY: the slice has exactly these elements.
+    unsafe { if r == L::W { L::load(x.as_ptr()) } else { L::load_n(x.as_ptr(), r) } }
+}
+
+/// Writes `r` elements, at most a register, from `i`.
+///
+/// # Panics
+/// If the slice does not have them.
+#[inline(always)]
+pub(crate) fn store<L: Lane>(v: L, y: &mut [L::T], i: usize, r: usize) {
+    assert!(r <= L::W, "more than a register");
+    let y = &mut y[i..i + r];
+    // SAFETY: the slice has exactly these elements.
+    unsafe { if r == L::W { v.store(y.as_mut_ptr()) } else { v.store_n(y.as_mut_ptr(), r) } }
+}
+
+/// `K` numbers for each element of rows. A trait and not a closure, since closures need not be
+/// inlined and then lack the target features of their kernel.
+pub(crate) trait Terms<L: Lane, const K: usize> {
+    /// The numbers of `r` elements, at most a register, from `i`.
+    fn at(&self, i: usize, r: usize) -> [L; K];
+}
+
+/// The sums of the terms of all elements `i < n`.
+#[inline(always)]
+pub(crate) fn sums<L: Lane, const K: usize>(n: usize, terms: &impl Terms<L, K>) -> [f64; K] {
+    const SIDE: usize = 4;
     let zero = L::splat(L::T::default());
-    let mut total = [0.0; 2];
+    let mut total = [0.0; K];
     let mut i = 0;
     while i < n {
         let end = n.min(i + SPAN);
-        let mut acc = [zero; 2];
-        while i < end {
-            let v = f(i);
-            let r = (n - i).min(L::W);
-            for k in 0..2 {
-                acc[k] = Lane::add(acc[k], if r < L::W { v[k].keep(r, zero) } else { v[k] });
+        let mut acc = [[zero; K]; SIDE];
+        while i + SIDE * L::W <= end {
+            for s in 0..SIDE {
+                let v = terms.at(i + s * L::W, L::W);
+                for k in 0..K {
+                    acc[s][k] = Lane::add(acc[s][k], v[k]);
+                }
+            }
+            i += SIDE * L::W;
+        }
+        while i + L::W <= end {
+            let v = terms.at(i, L::W);
+            for k in 0..K {
+                acc[0][k] = Lane::add(acc[0][k], v[k]);
             }
             i += L::W;
         }
-        for k in 0..2 {
-            total[k] += acc[k].sum().to_f64();
+        if i < end {
+            let v = terms.at(i, end - i);
+            for k in 0..K {
+                acc[1][k] = Lane::add(acc[1][k], v[k].keep(end - i, zero));
+            }
+            i = end;
+        }
+        for k in 0..K {
+            let low = Lane::add(acc[0][k], acc[1][k]);
+            total[k] += Lane::add(low, Lane::add(acc[2][k], acc[3][k])).sum().to_f64();
         }
     }
     total

@@ -1,12 +1,14 @@
 //! Reductions over axes.
 
 use super::{broadcast_to, cast, div, equal, mul, reshape, select, square, sub};
-use crate::autograd::Gradient;
+use crate::autograd::{Gradient, is_recording};
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::ops::cast::cast_raw;
 use crate::shape::{MAX_DIMS, Shape, normalize_axis};
 use crate::{DType, Element, Result, Tensor, apply1, bail, dispatch, ensure};
+use bytemuck::Pod;
 use smallvec::{SmallVec, smallvec};
+use std::ops::Range;
 use tengen_kernels::lanes::Float;
 use tengen_kernels::reduce::{self as kernels, Fold};
 
@@ -58,6 +60,13 @@ impl Axes {
             out = if keepdims { out.with(d, 1).unwrap_or(out) } else { out.without(d) };
         }
         out
+    }
+
+    /// The axes, if they are neighbours.
+    fn run(self, shape: &Shape) -> Option<Range<usize>> {
+        let first = (0..shape.len()).find(|d| self.has(*d))?;
+        let end = (first..shape.len()).find(|d| !self.has(*d)).unwrap_or(shape.len());
+        (end..shape.len()).all(|d| !self.has(d)).then_some(first..end)
     }
 
     fn count(self, shape: &Shape) -> usize {
@@ -123,9 +132,16 @@ impl Op for Reduce {
                 return Ok(Some(dy.clone()));
             }
             let (x, y) = (g.input(0)?, reshape(g.output(0)?, &kept)?);
-            Ok(Some(match self.kind {
-                Kind::Prod => mul(&dy, &div(&y, x)?)?,
+            let run = if is_recording() { None } else { self.axes.run(&shape) };
+            Ok(Some(match (self.kind, run) {
+                (Kind::Prod, _) => mul(&dy, &div(&y, x)?)?,
                 // Every element that equals the extremum gets the gradient.
+                (_, Some(axes)) if x.dtype() == DType::F32 => {
+                    extremum_backward::<f32>(x, axes, &y, &g.dy(0)?)?
+                }
+                (_, Some(axes)) if x.dtype() == DType::F64 => {
+                    extremum_backward::<f64>(x, axes, &y, &g.dy(0)?)?
+                }
                 _ => select(&equal(x, &y)?, &dy, &Tensor::zeros(&[], dy.dtype())?)?,
             }))
         })
@@ -153,7 +169,7 @@ impl Reduce {
 }
 
 fn fold<F: Fold>(fold: F, x: &Tensor, n: usize, inner: usize, y: &mut Tensor) -> Result<()> {
-    fn floats<T: Float + Element + bytemuck::Pod, F: Fold>(
+    fn floats<T: Float + Element + Pod, F: Fold>(
         fold: F,
         x: &Tensor,
         n: usize,
@@ -167,12 +183,32 @@ fn fold<F: Fold>(fold: F, x: &Tensor, n: usize, inner: usize, y: &mut Tensor) ->
         DType::F32 => floats::<f32, F>(fold, x, n, inner, y),
         DType::F64 => floats::<f64, F>(fold, x, n, inner, y),
         dtype => dispatch!(dtype, [U8, I8, I16, I32, I64], T => {
-            let empty = if F::EMPTY.is_finite() { F::EMPTY as i64 } else { 0 };
-            let ints = (T::to_i64, T::from_i64, empty);
-            kernels::reduce_ints(fold, x.as_slice::<T>()?, n, inner, y.as_mut_slice::<T>()?, ints);
+            kernels::reduce_ints(fold, x.as_slice::<T>()?, n, inner, y.as_mut_slice::<T>()?);
             Ok(())
         }, else bail!(DType, "a reduction does not work on {dtype}")),
     }
+}
+
+/// The gradient `dy` where `x` is the extremum `y` over neighbouring `axes`, else 0.
+fn extremum_backward<T: Float + Element + Pod>(
+    x: &Tensor,
+    axes: Range<usize>,
+    y: &Tensor,
+    dy: &Tensor,
+) -> Result<Tensor> {
+    let n: usize = x.shape()[axes.clone()].iter().product();
+    let inner: usize = x.shape()[axes.end..].iter().product();
+    let (source, y, dy) = (x.contiguous()?, y.contiguous()?, dy.contiguous()?);
+    let mut dx = Tensor::empty(*x.shape(), T::DTYPE)?;
+    kernels::extremum_backward(
+        source.as_slice::<T>()?,
+        n,
+        inner,
+        y.as_slice::<T>()?,
+        dy.as_slice::<T>()?,
+        dx.as_mut_slice::<T>()?,
+    );
+    Ok(dx)
 }
 
 fn run(kind: Kind, x: &Tensor, axes: Option<&[isize]>, keepdims: bool) -> Result<Tensor> {
@@ -312,20 +348,20 @@ impl Op for ArgReduce {
     }
 
     fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        let x = x[0].contiguous()?;
+        // Halves are compared as what they are in f32.
+        let half = matches!(x[0].dtype(), DType::F16 | DType::BF16);
+        let x = if half { cast_raw(x[0], DType::F32)? } else { x[0].contiguous()? };
         let (n, inner) = match self.axis {
             Some(a) => (x.shape()[a], x.shape()[a + 1..].iter().product()),
             None => (x.numel(), 1),
         };
         let mut y = Tensor::empty(out[0].shape, DType::I32)?;
-        let greatest = self.greatest;
         dispatch!(x.dtype(), T => {
-            let v = x.as_slice::<T>()?;
-            // A NaN displaces everything but an earlier NaN.
-            kernels::arg_reduce(v, n, inner, y.as_mut_slice::<i32>()?, |a, b| {
-                let (a, b) = (Element::to_f64(a), Element::to_f64(b));
-                !b.is_nan() && (a.is_nan() || if greatest { a > b } else { a < b })
-            });
+            let (x, y) = (x.as_slice::<T>()?, y.as_mut_slice::<i32>()?);
+            match self.greatest {
+                true => kernels::arg_reduce::<T, true>(x, n, inner, y),
+                false => kernels::arg_reduce::<T, false>(x, n, inner, y),
+            }
         });
         Ok(smallvec![y])
     }

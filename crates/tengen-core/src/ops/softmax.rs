@@ -24,23 +24,32 @@ pub fn logsumexp(x: &Tensor, axes: Option<&[isize]>, keepdims: bool) -> Result<T
     add(&total, &reshape(&top, total.shape())?)
 }
 
-/// eˣ / Σeˣ over the last axis.
-struct Softmax;
+/// eˣ / Σeˣ over the last axis, or its logarithm.
+struct Softmax {
+    logarithm: bool,
+}
 
 impl Softmax {
-    fn run<T: Float + Element + Pod>(x: &Tensor) -> Result<Tensor> {
+    fn run<T: Float + Element + Pod>(&self, x: &Tensor) -> Result<Tensor> {
         let mut y = Tensor::empty(*x.shape(), T::DTYPE)?;
         let x = cast_raw(x, T::DTYPE)?.contiguous()?;
-        kernels::softmax(last(x.shape()), x.as_slice::<T>()?, y.as_mut_slice::<T>()?);
+        let (n, x, out) = (last(x.shape()), x.as_slice::<T>()?, y.as_mut_slice::<T>()?);
+        match self.logarithm {
+            true => kernels::logsoftmax(n, x, out),
+            false => kernels::softmax(n, x, out),
+        }
         Ok(y)
     }
 
-    fn back<T: Float + Element + Pod>(y: &Tensor, dy: &Tensor) -> Result<Tensor> {
+    fn back<T: Float + Element + Pod>(&self, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
         let mut dx = Tensor::empty(*y.shape(), T::DTYPE)?;
         let (n, dtype) = (last(y.shape()), y.dtype());
         let (y, dy) = (cast_raw(y, T::DTYPE)?.contiguous()?, cast_raw(dy, T::DTYPE)?.contiguous()?);
-        let dx_slice = dx.as_mut_slice::<T>()?;
-        kernels::softmax_backward(n, y.as_slice::<T>()?, dy.as_slice::<T>()?, dx_slice);
+        let (y, dy, out) = (y.as_slice::<T>()?, dy.as_slice::<T>()?, dx.as_mut_slice::<T>()?);
+        match self.logarithm {
+            true => kernels::logsoftmax_backward(n, y, dy, out),
+            false => kernels::softmax_backward(n, y, dy, out),
+        }
         cast_raw(&dx, dtype)
     }
 }
@@ -52,7 +61,7 @@ pub(super) fn last(shape: &Shape) -> usize {
 
 impl Op for Softmax {
     fn name(&self) -> &'static str {
-        "softmax"
+        if self.logarithm { "logsoftmax" } else { "softmax" }
     }
 
     fn promote(&self, x: &[&Tensor]) -> Result<Option<DType>> {
@@ -68,8 +77,8 @@ impl Op for Softmax {
             return Ok(smallvec![Tensor::empty(out[0].shape, out[0].dtype)?]);
         }
         Ok(smallvec![match out[0].dtype {
-            DType::F64 => Softmax::run::<f64>(x[0])?,
-            dtype => cast_raw(&Softmax::run::<f32>(x[0])?, dtype)?,
+            DType::F64 => self.run::<f64>(x[0])?,
+            dtype => cast_raw(&self.run::<f32>(x[0])?, dtype)?,
         }])
     }
 
@@ -81,12 +90,14 @@ impl Op for Softmax {
         let (y, dy) = (g.output(0)?, g.dy(0)?);
         g.each(|_| {
             Ok(Some(if is_recording() || y.numel() == 0 {
-                let inner = sum(&mul(y, &dy)?, Some(&[-1]), true)?;
-                mul(y, &sub(&dy, &inner)?)?
+                match self.logarithm {
+                    true => sub(&dy, &mul(&exp(y)?, &sum(&dy, Some(&[-1]), true)?)?)?,
+                    false => mul(y, &sub(&dy, &sum(&mul(y, &dy)?, Some(&[-1]), true)?)?)?,
+                }
             } else if y.dtype() == DType::F64 {
-                Softmax::back::<f64>(y, &dy)?
+                self.back::<f64>(y, &dy)?
             } else {
-                Softmax::back::<f32>(y, &dy)?
+                self.back::<f32>(y, &dy)?
             }))
         })
     }
@@ -115,10 +126,15 @@ pub(super) fn to_last(axis: usize, ndim: usize) -> Option<[SmallVec<[isize; MAX_
 /// # Ok::<(), tengen_core::Error>(())
 /// ```
 pub fn softmax(x: &Tensor, axis: isize) -> Result<Tensor> {
-    let axis = normalize_axis("softmax", axis, x.ndim())?;
+    along(x, normalize_axis("softmax", axis, x.ndim())?, false)
+}
+
+/// [`Softmax`] over an axis.
+fn along(x: &Tensor, axis: usize, logarithm: bool) -> Result<Tensor> {
+    let op = Softmax { logarithm };
     match to_last(axis, x.ndim()) {
-        None => apply1(Softmax, &[x]),
-        Some([order, back]) => transpose(&apply1(Softmax, &[&transpose(x, &order)?])?, &back),
+        None => apply1(op, &[x]),
+        Some([order, back]) => transpose(&apply1(op, &[&transpose(x, &order)?])?, &back),
     }
 }
 
@@ -128,5 +144,8 @@ pub fn softmax(x: &Tensor, axis: isize) -> Result<Tensor> {
 /// # Errors
 /// As [`max`].
 pub fn logsoftmax(x: &Tensor, axes: &[isize]) -> Result<Tensor> {
-    sub(x, &logsumexp(x, Some(axes), true)?)
+    match axes {
+        [axis] => along(x, normalize_axis("logsoftmax", *axis, x.ndim())?, true),
+        _ => sub(x, &logsumexp(x, Some(axes), true)?),
+    }
 }

@@ -1,22 +1,20 @@
-//! Normalisation by mean and variance.
+//! The operator of normalisation, on kernels that do forward and backward passes in one go.
 
-use super::{add, broadcast_to, cast, div, mean, mul, reshape, sqrt, square, sub, sum, transpose};
 use crate::autograd::{Gradient, is_recording};
-use crate::elementwise::{Elementwise, MapOp};
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::ops::cast::cast_raw;
-use crate::shape::{MAX_DIMS, Shape, normalize_axis};
-use crate::{DType, Element, Result, Tensor, apply, apply1, bail, ensure};
+use crate::ops::{add, broadcast_to, cast, div, mean, mul, reshape, sqrt, square, sub, sum};
+use crate::shape::Shape;
+use crate::{DType, Element, Result, Tensor, apply, bail, ensure};
 use bytemuck::Pod;
 use smallvec::{SmallVec, smallvec};
 use std::cell::OnceCell;
-use tengen_kernels::lanes::{Float, Num};
-use tengen_kernels::map::Map;
+use tengen_kernels::lanes::Float;
 use tengen_kernels::norm::{self as kernels, Affine, Given, Layout, Units};
 
 /// What is normalised together.
 #[derive(Clone, Copy, PartialEq)]
-enum Over {
+pub(super) enum Over {
     /// All but axis 1.
     Batch,
     /// For each image, groups of channels.
@@ -37,7 +35,7 @@ struct Norm {
 }
 
 /// The dtype of statistics, weight and bias.
-fn arithmetic(dtype: DType) -> DType {
+pub(super) fn arithmetic(dtype: DType) -> DType {
     if dtype == DType::F64 { DType::F64 } else { DType::F32 }
 }
 
@@ -116,23 +114,19 @@ impl Norm {
             (Tensor::empty(units, T::DTYPE)?, Tensor::empty(units, T::DTYPE)?);
         let mut scratch = Tensor::empty(Shape::new(&[layout.scratch_len()])?, DType::F64)?;
         let mut y = Tensor::empty(*x[0].shape(), T::DTYPE)?;
-        kernels::statistics(
-            layout,
-            source.as_slice::<T>()?,
-            mean.as_mut_slice::<T>()?,
-            var.as_mut_slice::<T>()?,
-            scratch.as_mut_slice::<f64>()?,
-        );
         let flat = |x: Option<&Tensor>| x.map(Tensor::contiguous).transpose();
         let (weight, bias) = (flat(self.weight(x))?, flat(self.bias(x))?);
-        let given = Given {
-            mean: mean.as_slice::<T>()?,
-            var: var.as_slice::<T>()?,
-            eps: self.eps,
-            weight: weight.as_ref().map(Tensor::as_slice).transpose()?,
-            bias: bias.as_ref().map(Tensor::as_slice).transpose()?,
-        };
-        kernels::apply(layout, given, source.as_slice::<T>()?, y.as_mut_slice::<T>()?);
+        kernels::forward(
+            layout,
+            source.as_slice::<T>()?,
+            self.eps,
+            [
+                weight.as_ref().map(Tensor::as_slice).transpose()?,
+                bias.as_ref().map(Tensor::as_slice).transpose()?,
+            ],
+            [y.as_mut_slice::<T>()?, mean.as_mut_slice::<T>()?, var.as_mut_slice::<T>()?],
+            scratch.as_mut_slice::<f64>()?,
+        );
         Ok(smallvec![cast_raw(&y, x[0].dtype())?, mean, var])
     }
 
@@ -235,7 +229,7 @@ impl Norm {
     }
 }
 
-fn scalar(v: f64, dtype: DType) -> Result<Tensor> {
+pub(super) fn scalar(v: f64, dtype: DType) -> Result<Tensor> {
     Tensor::full(&[], v, dtype)
 }
 
@@ -317,7 +311,8 @@ impl Op for Norm {
     }
 }
 
-fn normalize(
+/// y, mean and variance.
+pub(super) fn normalize(
     over: Over,
     x: &Tensor,
     weight: Option<&Tensor>,
@@ -337,242 +332,4 @@ fn normalize(
         inputs.push(reshape(&cast(t, arithmetic(x.dtype()))?, &[t.numel()])?);
     }
     apply(op, &inputs.iter().collect::<SmallVec<[&Tensor; 3]>>())
-}
-
-/// Batch normalisation in training: for every channel (axis 1), y = (x − m)/√(v + ε)·weight + bias
-/// with the channel's mean m and population variance v in this batch. Gives y, m, and the unbiased
-/// variance v·n/(n − 1), which running statistics are to be blended with.
-///
-/// `x` is `[n, c, …]`; `weight` and `bias` have c elements in any shape; m and the variance are
-/// vectors, in f32 (f64 for f64).
-///
-/// Source: Ioffe and Szegedy, "Batch normalization" (2015).
-///
-/// # Errors
-/// Shape: `x` has less than two dimensions, or there are not c weights. Memory: the result cannot
-/// be had.
-///
-/// ```
-/// use tengen_core::{Tensor, ops};
-/// let x = Tensor::from_slice(&[1.0f32, 3.0], &[2, 1])?;
-/// let (y, mean, var) = ops::batch_norm_train(&x, None, None, 0.0)?;
-/// assert_eq!(y.to_vec::<f32>()?, [-1.0, 1.0]);
-/// assert_eq!((mean.item()?, var.item()?), (2.0, 2.0));
-/// # Ok::<(), tengen_core::Error>(())
-/// ```
-pub fn batch_norm_train(
-    x: &Tensor,
-    weight: Option<&Tensor>,
-    bias: Option<&Tensor>,
-    eps: f64,
-) -> Result<(Tensor, Tensor, Tensor)> {
-    let short = x.ndim() >= 2 && x.shape()[2..].iter().product::<usize>() < SHORT;
-    let results = if short {
-        batch_norm_composed(x, weight, bias, eps)?
-    } else {
-        normalize(Over::Batch, x, weight, bias, eps)?
-    };
-    let [y, mean, var] = results
-        .into_vec()
-        .try_into()
-        .map_err(|_| crate::Error::new(crate::ErrorKind::Unsupported, "batch_norm: results"))?;
-    let n = (x.numel() / x.shape()[1].max(1)) as f64;
-    let var = mul(&var, &scalar(n / (n - 1.0).max(1.0), var.dtype())?)?;
-    Ok((y, mean, var))
-}
-
-/// Images of fewer pixels are normalised by operators on all channels together.
-const SHORT: usize = 8;
-
-/// [`batch_norm_train`] in operators, with the population variance.
-fn batch_norm_composed(
-    x: &Tensor,
-    weight: Option<&Tensor>,
-    bias: Option<&Tensor>,
-    eps: f64,
-) -> Result<Tensors> {
-    let (c, dtype) = (x.shape()[1], arithmetic(x.dtype()));
-    let axes: SmallVec<[isize; MAX_DIMS]> = (0..x.ndim() as isize).filter(|d| *d != 1).collect();
-    let wide = cast(x, dtype)?;
-    let centre = mean(&wide, Some(&axes), true)?;
-    let d = sub(&wide, &centre)?;
-    let var = mean(&square(&d)?, Some(&axes), true)?;
-    let mut y = div(&d, &sqrt(&add(&var, &scalar(eps, dtype)?)?)?)?;
-    for (what, t) in [("weight", weight), ("bias", bias)] {
-        let Some(t) = t else { continue };
-        ensure!(
-            t.numel() == c,
-            Shape,
-            "batch_norm: {what} has {} elements where {c} are needed (inp: {x})",
-            t.numel()
-        );
-        let t = reshape(&cast(t, dtype)?, centre.shape())?;
-        y = if what == "weight" { mul(&y, &t)? } else { add(&y, &t)? };
-    }
-    let y = cast(&y, if x.dtype().is_float() { x.dtype() } else { dtype })?;
-    Ok(smallvec![y, reshape(&centre, &[c])?, reshape(&var, &[c])?])
-}
-
-/// y = x·scale + shift
-#[derive(Clone, Copy)]
-struct ScaleShift;
-impl Map<3> for ScaleShift {
-    #[inline(always)]
-    fn f<L: Num>(&self, [x, scale, shift]: [L; 3]) -> L {
-        x.mul(scale).add(shift)
-    }
-    #[inline(always)]
-    fn df<L: Num>(&self, [x, scale, _]: [L; 3], dy: L) -> [L; 3] {
-        [dy.mul(scale), dy.mul(x), dy]
-    }
-}
-impl Elementwise<3> for ScaleShift {
-    const NAME: &'static str = "batch_norm";
-    const SAVES: Saves = Saves { inputs: 0b011, outputs: false };
-}
-
-/// Batch normalisation in evaluation: y = (x − mean)/√(var + ε)·weight + bias for every channel,
-/// with given statistics, which get gradients too.
-///
-/// `x` is `[n, c, …]`; all others have c elements in any shape.
-///
-/// # Errors
-/// As [`batch_norm_train`].
-pub fn batch_norm_eval(
-    x: &Tensor,
-    mean: &Tensor,
-    var: &Tensor,
-    weight: Option<&Tensor>,
-    bias: Option<&Tensor>,
-    eps: f64,
-) -> Result<Tensor> {
-    let x = if x.dtype().is_float() { x.clone() } else { cast(x, DType::F32)? };
-    ensure!(x.ndim() >= 2, Shape, "batch_norm: inp must be [n, c, …], not {x}");
-    let mut shape: SmallVec<[usize; MAX_DIMS]> = smallvec![1; x.ndim()];
-    shape[1] = x.shape()[1];
-    let dtype = arithmetic(x.dtype());
-    let vector = |what: &str, t: &Tensor| {
-        ensure!(
-            t.numel() == x.shape()[1],
-            Shape,
-            "batch_norm: {what} has {} elements where {} are needed (inp: {x})",
-            t.numel(),
-            x.shape()[1]
-        );
-        reshape(&cast(t, dtype)?, &shape)
-    };
-    let mean = vector("running_mean", mean)?;
-    let var = vector("running_var", var)?;
-    let mut scale = div(&scalar(1.0, dtype)?, &sqrt(&add(&var, &scalar(eps, dtype)?)?)?)?;
-    if let Some(w) = weight {
-        scale = mul(&scale, &vector("weight", w)?)?;
-    }
-    let mut shift = super::neg(&mul(&mean, &scale)?)?;
-    if let Some(b) = bias {
-        shift = add(&shift, &vector("bias", b)?)?;
-    }
-    let (scale, shift) = (cast(&scale, x.dtype())?, cast(&shift, x.dtype())?);
-    apply1(MapOp(ScaleShift), &[&x, &scale, &shift])
-}
-
-/// Layer normalisation: y = (x − m)/√(v + ε)·weight + bias with mean and population variance over
-/// the last axes, whose extents are `normalized_shape`; `weight` and `bias` have that shape.
-///
-/// Source: Ba, Kiros and Hinton, "Layer normalization" (2016).
-///
-/// # Errors
-/// Shape: `x` does not end in `normalized_shape`, or weights have not as many elements. Memory: the
-/// result cannot be had.
-///
-/// ```
-/// use tengen_core::{Tensor, ops};
-/// let x = Tensor::from_slice(&[1.0f32, 3.0, 10.0, 30.0], &[2, 2])?;
-/// let y = ops::layer_norm(&x, &[2], None, None, 0.0)?;
-/// assert_eq!(y.to_vec::<f32>()?, [-1.0, 1.0, -1.0, 1.0]);
-/// # Ok::<(), tengen_core::Error>(())
-/// ```
-pub fn layer_norm(
-    x: &Tensor,
-    normalized_shape: &[usize],
-    weight: Option<&Tensor>,
-    bias: Option<&Tensor>,
-    eps: f64,
-) -> Result<Tensor> {
-    ensure!(
-        x.shape().ends_with(normalized_shape),
-        Shape,
-        "layer_norm: {x} does not end in normalized_shape {normalized_shape:?}"
-    );
-    first(normalize(Over::Last(normalized_shape.len()), x, weight, bias, eps)?)
-}
-
-fn first(mut results: Tensors) -> Result<Tensor> {
-    ensure!(!results.is_empty(), Unsupported, "an operator gave no result");
-    Ok(results.swap_remove(0))
-}
-
-/// Group normalisation: for each image and each of `groups` groups of neighbouring channels,
-/// y = (x − m)/√(v + ε)·weight + bias with the group's mean and population variance, and weight and
-/// bias for each channel.
-///
-/// `x` is `[n, c, …]`; `weight` and `bias` have c elements in any shape.
-///
-/// Source: Wu and He, "Group normalization" (2018).
-///
-/// # Errors
-/// Shape: channels do not divide into groups, or there are not c weights. Memory: the result cannot
-/// be had.
-pub fn group_norm(
-    x: &Tensor,
-    groups: usize,
-    weight: Option<&Tensor>,
-    bias: Option<&Tensor>,
-    eps: f64,
-) -> Result<Tensor> {
-    first(normalize(Over::Groups(groups), x, weight, bias, eps)?)
-}
-
-/// Instance normalisation: [`group_norm`] with each channel a group of its own.
-///
-/// Source: Ulyanov, Vedaldi and Lempitsky, "Instance normalization" (2016).
-///
-/// # Errors
-/// As [`group_norm`].
-pub fn instance_norm(
-    x: &Tensor,
-    weight: Option<&Tensor>,
-    bias: Option<&Tensor>,
-    eps: f64,
-) -> Result<Tensor> {
-    ensure!(x.ndim() >= 2, Shape, "instance_norm: inp must be [n, c, …], not {x}");
-    if x.shape()[1] == 0 {
-        return Ok(x.clone());
-    }
-    group_norm(x, x.shape()[1], weight, bias, eps)
-}
-
-/// [`layer_norm`] over any axes: mean and variance are taken over `axes`, and `weight` and `bias`
-/// have their extents, in ascending order of the axes.
-///
-/// # Errors
-/// As [`layer_norm`]; Index: an axis is out of range or named twice.
-pub fn general_norm(
-    x: &Tensor,
-    axes: &[isize],
-    weight: Option<&Tensor>,
-    bias: Option<&Tensor>,
-    eps: f64,
-) -> Result<Tensor> {
-    let mut named = [false; MAX_DIMS];
-    for a in axes {
-        let at = normalize_axis("general_norm", *a, x.ndim())?;
-        ensure!(!named[at], Index, "general_norm: axis {a} is named twice in {axes:?}");
-        named[at] = true;
-    }
-    let (last, lead): (Vec<usize>, Vec<usize>) = (0..x.ndim()).partition(|d| named[*d]);
-    let order: Vec<isize> = lead.iter().chain(&last).map(|d| *d as isize).collect();
-    let mut back = vec![0; order.len()];
-    order.iter().enumerate().for_each(|(i, d)| back[*d as usize] = i as isize);
-    let extents: Vec<usize> = last.iter().map(|d| x.shape()[*d]).collect();
-    transpose(&layer_norm(&transpose(x, &order)?, &extents, weight, bias, eps)?, &back)
 }

@@ -1,0 +1,159 @@
+//! Softmax, its logarithm and cross entropy over rows.
+//!
+//! With the greatest element m of a row x and s = Σ exp(x − m), softmax is exp(x − m)/s, its
+//! logarithm x − m − ln s, and the cross entropy with class t is ln s + m − `x[t]`; none overflows.
+
+mod cross_entropy;
+mod logarithm;
+#[cfg(test)]
+mod tests;
+
+pub use cross_entropy::{cross_entropy, cross_entropy_backward};
+pub use logarithm::{logsoftmax, logsoftmax_backward};
+
+use crate::lanes::{Arch, Float, Kernel, Lane, Num, dispatch};
+use crate::pool;
+use crate::rows::{Parts, SPAN, Terms, load, store, sums};
+
+/// Elements per task.
+const TASK: usize = 16 * 1024;
+
+/// The greatest element that is a number; −∞ if none is.
+#[inline(always)]
+fn greatest<L: Lane>(x: &[L::T]) -> L::T {
+    const SIDE: usize = 4;
+    let lowest = L::splat(L::T::from_f64(f64::NEG_INFINITY));
+    let mut top = [lowest; SIDE];
+    let (n, mut i) = (x.len(), 0);
+    while i + SIDE * L::W <= n {
+        for s in 0..SIDE {
+            top[s] = Lane::max(top[s], load(x, i + s * L::W, L::W));
+        }
+        i += SIDE * L::W;
+    }
+    while i < n {
+        let r = L::W.min(n - i);
+        top[0] = Lane::max(top[0], load::<L>(x, i, r).keep(r, lowest));
+        i += r;
+    }
+    let top = Lane::max(Lane::max(top[0], top[1]), Lane::max(top[2], top[3]));
+    top.fold(|a, b| if b > a { b } else { a })
+}
+
+/// y = exp(x − m) with the greatest element m, and the sum of y. NaN if there is one.
+#[inline(always)]
+fn exponentials<L: Lane>(x: &[L::T], y: &mut [L::T]) -> f64 {
+    let m = L::splat(greatest::<L>(x));
+    let zero = L::splat(L::T::default());
+    let (mut total, n, mut i) = (0.0, x.len(), 0);
+    while i < n {
+        let end = n.min(i + SPAN);
+        let mut sum = zero;
+        while i + L::W <= end {
+            let e = Num::exp(Lane::sub(load::<L>(x, i, L::W), m));
+            store(e, y, i, L::W);
+            sum = Lane::add(sum, e);
+            i += L::W;
+        }
+        if i < end {
+            let r = end - i;
+            let e = Num::exp(Lane::sub(load::<L>(x, i, r), m));
+            store(e, y, i, r);
+            sum = Lane::add(sum, e.keep(r, zero));
+            i = end;
+        }
+        total += sum.sum().to_f64();
+    }
+    total
+}
+
+struct Softmax<'a, T> {
+    n: usize,
+    x: &'a [T],
+    y: &'a mut [T],
+}
+
+impl<T: Float> Kernel for Softmax<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        for (x, y) in self.x.chunks(self.n).zip(self.y.chunks_mut(self.n)) {
+            let sum = exponentials::<T::Lane<A>>(x, y);
+            let share = <T::Lane<A>>::splat(T::from_f64(1.0 / sum));
+            let mut i = 0;
+            while i < y.len() {
+                let r = <T::Lane<A> as Lane>::W.min(y.len() - i);
+                store(Lane::mul(load::<T::Lane<A>>(y, i, r), share), y, i, r);
+                i += r;
+            }
+        }
+    }
+}
+
+/// The softmax of rows of `n` elements.
+///
+/// # Panics
+/// If the lengths differ or are no multiples of `n`.
+pub fn softmax<T: Float>(n: usize, x: &[T], y: &mut [T]) {
+    assert!(x.len() == y.len() && x.len().is_multiple_of(n), "softmax: lengths");
+    let out = Parts::new(y);
+    for_rows(x.len(), n, |from, to| {
+        // SAFETY: tasks have different rows.
+        let y = unsafe { out.part(from * n, to * n) };
+        dispatch(Softmax { n, x: &x[from * n..to * n], y });
+    });
+}
+
+/// a·b
+struct Products<'a, T>(&'a [T], &'a [T]);
+impl<L: Lane> Terms<L, 1> for Products<'_, L::T> {
+    #[inline(always)]
+    fn at(&self, i: usize, r: usize) -> [L; 1] {
+        [Lane::mul(load::<L>(self.0, i, r), load(self.1, i, r))]
+    }
+}
+
+struct SoftmaxBackward<'a, T> {
+    n: usize,
+    y: &'a [T],
+    dy: &'a [T],
+    dx: &'a mut [T],
+}
+
+impl<T: Float> Kernel for SoftmaxBackward<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        let n = self.n;
+        for ((y, dy), dx) in self.y.chunks(n).zip(self.dy.chunks(n)).zip(self.dx.chunks_mut(n)) {
+            let [inner] = sums::<T::Lane<A>, 1>(n, &Products(y, dy));
+            let inner = <T::Lane<A>>::splat(T::from_f64(inner));
+            let mut i = 0;
+            while i < n {
+                let r = <T::Lane<A> as Lane>::W.min(n - i);
+                let d = Lane::sub(load::<T::Lane<A>>(dy, i, r), inner);
+                store(Lane::mul(load(y, i, r), d), dx, i, r);
+                i += r;
+            }
+        }
+    }
+}
+
+/// The gradient of [`softmax`] with the result `y`: y·(dy − Σ y·dy).
+///
+/// # Panics
+/// If the lengths differ or are no multiples of `n`.
+pub fn softmax_backward<T: Float>(n: usize, y: &[T], dy: &[T], dx: &mut [T]) {
+    assert!(y.len() == dy.len() && y.len() == dx.len() && y.len().is_multiple_of(n), "lengths");
+    let out = Parts::new(dx);
+    for_rows(y.len(), n, |from, to| {
+        // SAFETY: tasks have different rows.
+        let dx = unsafe { out.part(from * n, to * n) };
+        dispatch(SoftmaxBackward { n, y: &y[from * n..to * n], dy: &dy[from * n..to * n], dx });
+    });
+}
+
+/// Calls `f(from, to)` for groups of rows, on several threads.
+fn for_rows(len: usize, n: usize, f: impl Fn(usize, usize) + Sync) {
+    pool::for_ranges(len.checked_div(n).unwrap_or(0), (TASK / n.max(1)).max(1), f);
+}
