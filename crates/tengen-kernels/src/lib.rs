@@ -4,6 +4,7 @@
 pub mod conv;
 pub mod copy;
 pub mod ctc;
+pub mod depthwise;
 pub mod direct;
 pub mod gemm;
 pub mod gemv;

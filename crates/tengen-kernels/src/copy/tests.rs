@@ -1,4 +1,5 @@
 use super::*;
+use crate::lanes::{available, with_isa};
 
 struct Lcg(u64);
 
@@ -105,10 +106,17 @@ fn copies_every_element_size() {
             }
         }
     }
-    transpose(|i| i as u8);
-    transpose(|i| i as u16);
-    transpose(|i| i as u32);
-    transpose(|i| i as u64);
+    for isa in available() {
+        with_isa(*isa, || {
+            transpose(|i| i as u8);
+            transpose(|i| i as u16);
+            transpose(|i| i as u32);
+            transpose(|i| i as u64);
+            // The bits of signalling NaNs.
+            transpose(|i| 0x7f80_0001 + i as u32);
+            transpose(|i| 0x7ff0_0000_0000_0001 + i as u64);
+        });
+    }
 }
 
 #[test]
