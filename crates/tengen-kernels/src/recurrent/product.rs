@@ -2,12 +2,15 @@
 
 use super::Sizes;
 use crate::gemm::{Source, Strided};
-use crate::lanes::{Arch, Float, Isa, Kernel, Lane, dispatch, isa};
+use crate::lanes::{Arch, Float, Isa, Kernel, Lane, dispatch, isa, prefetch};
 use crate::pool;
 use crate::rows::Parts;
 
 /// Registers of columns in a panel.
 const REGISTERS: usize = 4;
+
+/// Steps that a panel is fetched ahead of its use.
+const AHEAD: usize = 8;
 
 /// Where the columns of a panel lie in a row of the result.
 #[derive(Clone, Copy, PartialEq)]
@@ -196,6 +199,15 @@ impl<T: Float> Tile<T> {
     #[inline(always)]
     unsafe fn run<L: Lane<T = T>, const R: usize>(self) {
         let Tile { k, mut a, mut b, c, row, hidden, columns, panel } = self;
+        let place = |v: usize| match columns {
+            Columns::Gates => (panel * L::W, v),
+            Columns::Neighbours => ((panel * REGISTERS + v) * L::W, 0),
+        };
+        // The tile's place in the result arrives while the sums are made.
+        for (v, r) in (0..REGISTERS).flat_map(|v| (0..R).map(move |r| (v, r))) {
+            let (unit, gate) = place(v);
+            prefetch(c.wrapping_add(r * row + gate * hidden + unit));
+        }
         let zero = L::splat(T::default());
         let mut acc = [[zero; REGISTERS]; R];
         // SAFETY: by the contract; stores stay below `hidden` units.
@@ -204,6 +216,7 @@ impl<T: Float> Tile<T> {
                 let mut y = [zero; REGISTERS];
                 for (v, y) in y.iter_mut().enumerate() {
                     *y = L::load(b.add(v * L::W));
+                    prefetch(b.wrapping_add((AHEAD * REGISTERS + v) * L::W));
                 }
                 for (r, row) in acc.iter_mut().enumerate() {
                     let x = L::splat(*a.add(r * k));
@@ -215,10 +228,7 @@ impl<T: Float> Tile<T> {
                 b = b.add(REGISTERS * L::W);
             }
             for v in 0..REGISTERS {
-                let (unit, gate) = match columns {
-                    Columns::Gates => (panel * L::W, v),
-                    Columns::Neighbours => ((panel * REGISTERS + v) * L::W, 0),
-                };
+                let (unit, gate) = place(v);
                 let n = hidden.saturating_sub(unit).min(L::W);
                 for (r, acc) in acc.iter().enumerate() {
                     let p = c.wrapping_add(r * row + gate * hidden + unit);
