@@ -134,7 +134,14 @@ impl<T: Float, E: Input<T>> Kernel for Pack<E, T> {
                     }
                     Lane::transpose(&mut square);
                     for (j, column) in square.iter().enumerate().take(columns) {
-                        column.store_n(dst.add((k + j) * width + i), rows);
+                        let to = dst.add((k + j) * width + i);
+                        // A whole store is faster; what it writes too much of, the next step's
+                        // place, is written after it.
+                        if n <= w && width + rows >= w && k + j + 1 < steps {
+                            column.store(to);
+                        } else {
+                            column.store_n(to, rows);
+                        }
                     }
                 }
             } else {
