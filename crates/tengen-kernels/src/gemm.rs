@@ -18,7 +18,7 @@ const NC: usize = 4096;
 /// An operand: a matrix seen as `outer` × `k`, where `outer` counts rows of A or columns of B.
 pub trait Source<T>: Sync {
     /// Writes `dst[(k − ks.start)·width + i]` = element (`outer + i`, k) for `i < n` and k in
-    /// `ks`. Places from `n` to `width` are left alone.
+    /// `ks`. Places from `n` to `width` keep what they hold, or become 0.
     ///
     /// # Safety
     /// The elements exist, and `dst` is writable for `ks.len()·width` elements.
