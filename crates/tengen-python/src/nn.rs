@@ -302,7 +302,7 @@ fn hinge_loss(pred: Any, label: Any, norm: &str, reduction: &str) -> New {
 /// >>> import megengine as mge, megengine.functional as F
 /// >>> pred = mge.tensor([[[0.6, 0.4]], [[0.3, 0.7]]])
 /// >>> one = mge.tensor([1])
-/// >>> print(round(F.loss.ctc_loss(pred, mge.tensor([2]), one, one).item(), 4))
+/// >>> print(f"{F.loss.ctc_loss(pred, mge.tensor([2]), one, one).item():.4f}")
 /// 0.1985
 #[pyfunction]
 #[pyo3(signature = (pred, pred_lengths, label, label_lengths, blank=0, reduction="mean"))]
