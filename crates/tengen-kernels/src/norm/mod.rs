@@ -105,10 +105,11 @@ impl Layout {
     }
 
     /// Whether a task does all of a unit, so that what it read once is still near when it is needed
-    /// again: if that makes enough tasks of long enough runs.
+    /// again: if units are in one piece, and enough of them. The pieces of interleaved units fall on
+    /// few sets of a cache and drive each other out.
     fn by_units(&self) -> bool {
-        let long = matches!(self.units, Units::Neighbours(_)) || self.len >= 512;
-        self.units() == self.runs || (long && self.units() >= 16)
+        let whole = matches!(self.units, Units::Neighbours(_));
+        self.units() == self.runs || (whole && self.units() >= 16)
     }
 
     /// Units per task.
