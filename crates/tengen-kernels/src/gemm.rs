@@ -10,10 +10,11 @@ use crate::lanes::{Arch, Float, Isa, Kernel, Lane, dispatch, isa, prefetch};
 use crate::pool;
 use std::ops::Range;
 
-/// Steps of the inner dimension per block: a panel of B stays in the first-level cache.
-const KC: usize = 384;
+/// Steps of the inner dimension per block: many, since C is read and written once per block; a panel
+/// of B and a block of panels of A stay in the second-level cache.
+const KC: usize = 1024;
 /// Columns of B per block: the block stays in the last-level cache.
-const NC: usize = 4096;
+const NC: usize = 2048;
 
 /// An operand: a matrix seen as `outer` × `k`, where `outer` counts rows of A or columns of B.
 pub trait Source<T>: Sync {
@@ -326,7 +327,7 @@ pub fn workspace_len<T: Float>(n: usize, k: usize) -> usize {
 const PARALLEL: usize = 1 << 16;
 
 /// The most panels of A in a block.
-const HIGH: usize = 8;
+const HIGH: usize = 6;
 
 /// The most panels of B in a block: few, so that threads end together.
 const WIDE: usize = 4;
@@ -490,22 +491,24 @@ mod tests {
     fn agrees_with_the_definition_on_every_instruction_set() {
         for set in available() {
             with_isa(*set, || {
+                // Rounding grows with the length of a sum.
                 for (m, n, k) in [
                     (1, 1, 1),
                     (3, 5, 7),
                     (14, 32, 256),
                     (15, 33, 257),
-                    (64, 10, 600),
+                    (64, 10, 2100),
                     (100, 129, 31),
                     (2, 4100, 3),
+                    (16, 2100, 1030),
                     (5, 7, 0),
                 ] {
                     for bits in 0..8 {
                         let (ta, tb, acc) = (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0);
                         let e = run::<f32>(m, n, k, ta, tb, acc);
-                        assert!(e < 1e-5, "{set:?} f32 {m}×{n}×{k} {bits}: {e}");
+                        assert!(e < 1e-5 + 1e-8 * k as f64, "{set:?} f32 {m}×{n}×{k} {bits}: {e}");
                         let e = run::<f64>(m, n, k, ta, tb, acc);
-                        assert!(e < 1e-13, "{set:?} f64 {m}×{n}×{k} {bits}: {e}");
+                        assert!(e < 1e-13 + 1e-16 * k as f64, "{set:?} f64 {m}×{n}×{k} {bits}: {e}");
                     }
                 }
             });
