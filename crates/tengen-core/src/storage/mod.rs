@@ -1,15 +1,19 @@
 //! Memory of tensors: a caching allocator and the reference-counted blocks that it gives.
 
+mod arena;
+mod pages;
+
 use crate::{Result, bail};
+use arena::{Arena, GRANULE};
 use std::alloc::{self, Layout};
 use std::ptr::NonNull;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 /// Every block starts at such an address, so vector loads never straddle cache lines.
 pub(crate) const ALIGN: usize = 64;
-/// Blocks of at least this size start at a huge page and ask for huge pages.
-const HUGE: usize = 2 << 20;
+/// Blocks of more than this are parts of mapped memory, smaller ones belong to size classes.
+const LARGE: usize = if cfg!(unix) { 256 << 10 } else { usize::MAX };
 /// Requests of at least this size are held against the memory that the system has left, since the
 /// system itself may promise more than it has.
 const CHECKED: usize = 256 << 20;
@@ -18,7 +22,7 @@ const CHECKED: usize = 256 << 20;
 /// what its last owner wrote.
 pub(crate) struct Storage {
     ptr: NonNull<u8>,
-    class: usize,
+    size: usize,
 }
 
 // SAFETY: a Storage owns its bytes, like a Vec<u8>.
@@ -27,7 +31,7 @@ unsafe impl Send for Storage {}
 unsafe impl Sync for Storage {}
 
 /// Four size classes per power of two, from 64 bytes up: at most a quarter is wasted.
-const CLASSES: usize = 4 * 48;
+const CLASSES: usize = if cfg!(unix) { 4 * 12 } else { 4 * 48 };
 
 fn class_of(bytes: usize) -> usize {
     let units = bytes.div_ceil(ALIGN).max(1);
@@ -46,8 +50,13 @@ fn class_bytes(class: usize) -> usize {
     ((quarter + 5) << (log - 2)) * ALIGN
 }
 
-fn layout(bytes: usize) -> Option<Layout> {
-    Layout::from_size_align(bytes, if bytes >= HUGE { HUGE } else { ALIGN }).ok()
+/// The bytes of the block that serves a request; None if no address space could hold it.
+fn block_bytes(bytes: usize) -> Option<usize> {
+    if bytes > LARGE {
+        return bytes.checked_next_multiple_of(GRANULE).filter(|b| *b <= isize::MAX as usize);
+    }
+    let class = class_of(bytes);
+    (class < CLASSES).then(|| class_bytes(class))
 }
 
 /// A free block's address.
@@ -56,6 +65,7 @@ struct Free(NonNull<u8>);
 unsafe impl Send for Free {}
 
 static FREE: [Mutex<Vec<Free>>; CLASSES] = [const { Mutex::new(Vec::new()) }; CLASSES];
+static MAPPED: Mutex<Arena> = Mutex::new(Arena::new());
 static USED: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 static CACHED: AtomicUsize = AtomicUsize::new(0);
@@ -90,13 +100,7 @@ pub fn reset_peak_memory() {
 
 /// Gives all free blocks back to the system.
 pub fn release_cached_memory() {
-    for (class, list) in FREE.iter().enumerate() {
-        let blocks = std::mem::take(&mut *list.lock().unwrap_or_else(|e| e.into_inner()));
-        for block in blocks {
-            CACHED.fetch_sub(class_bytes(class), Ordering::Relaxed);
-            system_free(block.0, class);
-        }
-    }
+    give_back(usize::MAX);
 }
 
 impl Storage {
@@ -105,20 +109,18 @@ impl Storage {
     /// # Errors
     /// Memory: the system has no such block.
     pub(crate) fn new(bytes: usize) -> Result<Storage> {
-        let class = class_of(bytes);
-        if class >= CLASSES {
+        let Some(size) = block_bytes(bytes) else {
             bail!(Memory, "out of memory: {bytes} bytes cannot be had");
-        }
-        let (ptr, class) = match cached(class) {
-            Some(block) => block,
-            None => (fresh(class_bytes(class))?, class),
         };
-        let size = class_bytes(class);
+        let ptr = match cached(size) {
+            Some(block) => block,
+            None => fresh(size)?,
+        };
         let used = USED.fetch_add(size, Ordering::Relaxed) + size;
         if used > PEAK.load(Ordering::Relaxed) {
             PEAK.fetch_max(used, Ordering::Relaxed);
         }
-        Ok(Storage { ptr, class })
+        Ok(Storage { ptr, size })
     }
 
     #[inline]
@@ -127,37 +129,43 @@ impl Storage {
     }
 
     pub(crate) fn capacity(&self) -> usize {
-        class_bytes(self.class)
+        self.size
     }
 }
 
 impl Drop for Storage {
     fn drop(&mut self) {
-        let size = class_bytes(self.class);
-        USED.fetch_sub(size, Ordering::Relaxed);
-        let mut list = FREE[self.class].lock().unwrap_or_else(|e| e.into_inner());
+        USED.fetch_sub(self.size, Ordering::Relaxed);
+        CACHED.fetch_add(self.size, Ordering::Relaxed);
+        if self.size > LARGE {
+            return lock(&MAPPED).give(self.ptr.as_ptr().expose_provenance(), self.size);
+        }
+        let mut list = lock(&FREE[class_of(self.size)]);
         if list.try_reserve(1).is_ok() {
             list.push(Free(self.ptr));
-            CACHED.fetch_add(size, Ordering::Relaxed);
         } else {
-            system_free(self.ptr, self.class);
+            CACHED.fetch_sub(self.size, Ordering::Relaxed);
+            system_free(self.ptr, self.size);
         }
     }
 }
 
-/// Takes a kept block of a class, or else, for a large one, of a class that is up to half as large
-/// again.
+/// The lists are whole whatever panicked elsewhere.
+fn lock<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
+    list.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+/// Takes a kept block.
 #[inline]
-fn cached(class: usize) -> Option<(NonNull<u8>, usize)> {
-    let take = |class: usize| {
-        let block = FREE[class].lock().unwrap_or_else(|e| e.into_inner()).pop()?;
-        CACHED.fetch_sub(class_bytes(class), Ordering::Relaxed);
-        Some((block.0, class))
+fn cached(size: usize) -> Option<NonNull<u8>> {
+    let block = if size > LARGE {
+        let start = lock(&MAPPED).take(size)?;
+        NonNull::new(std::ptr::with_exposed_provenance_mut(start))?
+    } else {
+        lock(&FREE[class_of(size)]).pop()?.0
     };
-    take(class).or_else(|| {
-        let more = if class_bytes(class) >= HUGE { 2 } else { 0 };
-        (class + 1..=class + more).filter(|c| *c < CLASSES).find_map(take)
-    })
+    CACHED.fetch_sub(size, Ordering::Relaxed);
+    Some(block)
 }
 
 /// A new block. Kept ones go back to the system first, the largest of them, where all blocks
@@ -168,15 +176,7 @@ fn fresh(size: usize) -> Result<NonNull<u8>> {
     let peak = PEAK.load(Ordering::Relaxed).max(used.saturating_add(size));
     let most = (peak + peak / 4).max(peak.saturating_add(KEEP));
     let spare = most.saturating_sub(used).saturating_sub(size);
-    for class in (0..CLASSES).rev() {
-        while CACHED.load(Ordering::Relaxed) > spare {
-            let Some(block) = FREE[class].lock().unwrap_or_else(|e| e.into_inner()).pop() else {
-                break;
-            };
-            CACHED.fetch_sub(class_bytes(class), Ordering::Relaxed);
-            system_free(block.0, class);
-        }
-    }
+    give_back(CACHED.load(Ordering::Relaxed).saturating_sub(spare));
     if let Some(ptr) = system_alloc(size) {
         return Ok(ptr);
     }
@@ -191,66 +191,54 @@ fn fresh(size: usize) -> Result<NonNull<u8>> {
     }
 }
 
+/// Gives at least `bytes` of the kept memory back to the system, if there is as much: the largest
+/// blocks first.
+#[cold]
+fn give_back(bytes: usize) {
+    if bytes == 0 {
+        return;
+    }
+    let mut left = bytes;
+    let mut account = |given: usize| {
+        CACHED.fetch_sub(given, Ordering::Relaxed);
+        left = left.saturating_sub(given);
+        left > 0
+    };
+    if !account(lock(&MAPPED).trim(bytes)) {
+        return;
+    }
+    for class in (0..CLASSES).rev() {
+        let size = class_bytes(class);
+        while let Some(block) = { lock(&FREE[class]).pop() } {
+            system_free(block.0, size);
+            if !account(size) {
+                return;
+            }
+        }
+    }
+}
+
 #[cold]
 fn system_alloc(size: usize) -> Option<NonNull<u8>> {
     if size >= CHECKED && available_memory().is_some_and(|free| size > free) {
         return None;
     }
-    #[cfg(target_os = "linux")]
-    if size >= HUGE {
-        return pages::map(size);
+    if size > LARGE {
+        let mut mapped = lock(&MAPPED);
+        CACHED.fetch_add(mapped.grow(size)?, Ordering::Relaxed);
+        let start = mapped.take(size)?;
+        CACHED.fetch_sub(size, Ordering::Relaxed);
+        return NonNull::new(std::ptr::with_exposed_provenance_mut(start));
     }
     // SAFETY: class sizes are never zero.
-    NonNull::new(unsafe { alloc::alloc_zeroed(layout(size)?) })
+    NonNull::new(unsafe { alloc::alloc_zeroed(Layout::from_size_align(size, ALIGN).ok()?) })
 }
 
 #[cold]
-fn system_free(ptr: NonNull<u8>, class: usize) {
-    let size = class_bytes(class);
-    #[cfg(target_os = "linux")]
-    if size >= HUGE {
-        return pages::unmap(ptr.as_ptr(), size);
-    }
-    if let Some(layout) = layout(size) {
+fn system_free(ptr: NonNull<u8>, size: usize) {
+    if let Ok(layout) = Layout::from_size_align(size, ALIGN) {
         // SAFETY: the block came from `system_alloc` with this very layout.
         unsafe { alloc::dealloc(ptr.as_ptr(), layout) };
-    }
-}
-
-/// Blocks straight from the system, which zeroes their pages when they are first touched: huge
-/// ones, as they were asked for before that.
-#[cfg(target_os = "linux")]
-mod pages {
-    use super::HUGE;
-    use std::ptr::NonNull;
-
-    pub fn map(size: usize) -> Option<NonNull<u8>> {
-        let all = size.checked_add(HUGE)?;
-        // SAFETY: a new private mapping touches no other memory.
-        let start = unsafe {
-            let (access, kind) =
-                (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-            libc::mmap(std::ptr::null_mut(), all, access, kind, -1, 0)
-        };
-        if start == libc::MAP_FAILED {
-            return None;
-        }
-        let start: *mut u8 = start.cast();
-        let before = start.align_offset(HUGE).min(HUGE);
-        let block = start.wrapping_add(before);
-        unmap(start, before);
-        unmap(block.wrapping_add(size), HUGE - before);
-        // SAFETY: the range is ours; the call is only advice about how to back it.
-        unsafe { libc::madvise(block.cast(), size, libc::MADV_HUGEPAGE) };
-        NonNull::new(block)
-    }
-
-    /// Gives back pages that [`map`] got and nothing refers to any more.
-    pub fn unmap(start: *mut u8, size: usize) {
-        if size > 0 {
-            // SAFETY: the range is a whole number of pages of ours, and unused by now.
-            unsafe { libc::munmap(start.cast(), size) };
-        }
     }
 }
 
