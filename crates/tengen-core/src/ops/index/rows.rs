@@ -1,7 +1,7 @@
 //! Slices along an axis by index: taken, replaced, added to.
 
 use super::region::zeros_of;
-use super::{TASK, as_index, expect_index, out_of_range, with_indices};
+use super::{Failed, TASK, as_index, expect_index, out_of_range, with_indices};
 use crate::autograd::Gradient;
 use crate::elementwise::Shared;
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
@@ -65,7 +65,7 @@ impl Op for Take {
             index: &[I],
             y: *mut U,
         ) -> Result<(), OutOfRange> {
-            kernels::check_indices(index, s.n)?;
+            let failed = Failed::default();
             let (y, row) = (Shared(y), s.n * s.inner);
             for_picks(s, index.len(), |o, from, to| {
                 let at = (o * index.len() + from) * s.inner;
@@ -75,10 +75,9 @@ impl Op for Take {
                 let dst = unsafe {
                     std::slice::from_raw_parts_mut(y.at(at as isize), (to - from) * s.inner)
                 };
-                let done = kernels::take_rows(src, s.n, s.inner, &index[from..to], dst);
-                debug_assert!(done.is_ok());
+                failed.note(kernels::take_rows(src, s.n, s.inner, &index[from..to], dst));
             });
-            Ok(())
+            failed.first(index, s.n)
         }
         let (t, index) = (x[0].contiguous()?, as_index(x[1])?);
         let y = Tensor::empty(out[0].shape, out[0].dtype)?;
