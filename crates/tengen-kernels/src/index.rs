@@ -9,6 +9,7 @@ mod tests;
 
 use crate::lanes::prefetch;
 use half::{bf16, f16};
+use std::ops::Range;
 
 /// An integer type that indices come in.
 pub trait Index: Copy + Send + Sync {
@@ -133,6 +134,32 @@ pub fn put_rows<T: Copy, I: Index>(
     Ok(())
 }
 
+/// [`put_rows`] in some columns only, so that threads can share rows whose order matters.
+///
+/// # Safety
+/// `dst` is valid for `rows · inner` elements, of which nothing else uses these columns meanwhile.
+pub unsafe fn put_columns<T: Copy, I: Index>(
+    dst: *mut T,
+    rows: usize,
+    inner: usize,
+    columns: Range<usize>,
+    indices: &[I],
+    src: &[T],
+) -> Result<(), OutOfRange> {
+    assert!(columns.start <= columns.end && columns.end <= inner, "put_columns: columns");
+    assert_eq!(src.len(), indices.len() * inner, "put_columns: source length");
+    check_indices(indices, rows)?;
+    for (k, &i) in indices.iter().enumerate() {
+        let from = &src[k * inner..][columns.clone()];
+        // SAFETY: the index is less than `rows`, so these columns of its row lie in `dst`.
+        unsafe {
+            let to = dst.add(position(i, rows) * inner + columns.start);
+            to.copy_from_nonoverlapping(from.as_ptr(), from.len());
+        }
+    }
+    Ok(())
+}
+
 /// Adds rows by index: `dst[indices[k] - first, :] += src[k, :]` in the order of k, for the indices
 /// that fall into `dst`; the gradient of [`take_rows`].
 ///
@@ -173,6 +200,17 @@ pub fn gather<T: Copy, I: Index>(
     dst: &mut [T],
 ) -> Result<(), OutOfRange> {
     assert_eq!(indices.len(), dst.len(), "gather: destination length");
+    if inner == 1 && axis > 0 && picks > 0 {
+        let outer = indices.len() / picks;
+        assert_eq!(outer * picks, indices.len(), "gather: indices are not [outer, picks]");
+        assert_eq!(outer * axis, src.len(), "gather: source is not [outer, axis]");
+        check_indices(indices, axis)?;
+        let lines = dst.chunks_exact_mut(picks).zip(indices.chunks_exact(picks));
+        for ((dst, indices), src) in lines.zip(src.chunks_exact(axis)) {
+            dst.iter_mut().zip(indices).for_each(|(d, &i)| *d = src[position(i, axis)]);
+        }
+        return Ok(());
+    }
     along(src.len(), axis, inner, indices, picks, |from, at| dst[at] = src[from])
 }
 
@@ -222,14 +260,6 @@ fn along<I: Index>(
     assert_eq!(outer * picks * inner, indices.len(), "indices are not [outer, picks, inner]");
     assert!(outer == 0 || outer * axis * inner == len, "data is not [outer, axis, inner]");
     check_indices(indices, axis)?;
-    if inner == 1 && picks > 0 {
-        for (o, row) in indices.chunks_exact(picks).enumerate() {
-            for (k, &index) in row.iter().enumerate() {
-                f(o * axis + position(index, axis), o * picks + k);
-            }
-        }
-        return Ok(());
-    }
     for o in 0..outer {
         for k in 0..picks {
             let row = (o * picks + k) * inner;

@@ -7,7 +7,7 @@ mod int;
 mod plan;
 mod run;
 
-pub(crate) use copy::copy_into;
+pub(crate) use copy::{copy_both, copy_into};
 pub(crate) use gradient::backward;
 pub use int::Int;
 pub(crate) use plan::{expand, prepare};

@@ -35,6 +35,13 @@ fn take_put_and_add_rows_follow_their_formulas() {
         }
         put_rows(&mut put, rows, inner, &indices, &values).unwrap();
         assert_eq!(put, put_naive);
+        let mut put = src.clone();
+        for columns in [0..inner / 3, inner / 3..inner] {
+            // SAFETY: `put` has `rows · inner` elements.
+            unsafe { put_columns(put.as_mut_ptr(), rows, inner, columns, &indices, &values) }
+                .unwrap();
+        }
+        assert_eq!(put, put_naive);
         for first in (0..rows).step_by(2) {
             let part = &mut sum[first * inner..(first + 2).min(rows) * inner];
             add_rows(part, first, rows, inner, &indices, &values).unwrap();

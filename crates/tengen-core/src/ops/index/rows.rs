@@ -14,6 +14,9 @@ use smallvec::{SmallVec, smallvec};
 use tengen_kernels::index::{self as kernels, Index, OutOfRange};
 use tengen_kernels::pool;
 
+/// The fewest columns of a task that has some columns of all rows.
+const COLUMNS: usize = 64;
+
 /// A tensor as `[outer, n, inner]`.
 #[derive(Clone, Copy)]
 pub(super) struct Split {
@@ -203,6 +206,17 @@ impl Put {
             kernels::check_indices(index, s.n)?;
             let (row, p) = (s.n * s.inner, Shared(y.as_mut_ptr()));
             let picks = index.len() * s.inner;
+            if s.outer == 1 && picks > TASK && s.inner >= 2 * COLUMNS {
+                // Equal indices must be written in order, so tasks share the columns instead.
+                pool::for_ranges(s.inner, s.inner.div_ceil(8).max(COLUMNS), |from, to| {
+                    // SAFETY: `y` has `row` elements, and each task has its columns to itself.
+                    let done = unsafe {
+                        kernels::put_columns(p.at(0), s.n, s.inner, from..to, index, source)
+                    };
+                    debug_assert!(done.is_ok());
+                });
+                return Ok(());
+            }
             pool::for_ranges(s.outer, (TASK / picks.max(1)).max(1), |from, to| {
                 for o in from..to {
                     // SAFETY: each task has its outer rows of `y` to itself.
