@@ -48,16 +48,7 @@ pub trait Input<T: Float>: Copy {
     ///
     /// # Safety
     /// `p` is readable for `n` elements, no more than the register has.
-    #[inline(always)]
-    unsafe fn lane<L: Lane<T = T>>(p: *const Self, n: usize) -> L {
-        let mut values = [T::default(); 16];
-        for (i, v) in values[..n].iter_mut().enumerate() {
-            // SAFETY: readable by the contract.
-            *v = unsafe { *p.add(i) }.get();
-        }
-        // SAFETY: no register has more than 16 elements.
-        unsafe { L::load(values.as_ptr()) }
-    }
+    unsafe fn lane<L: Lane<T = T>>(p: *const Self, n: usize) -> L;
 }
 macro_rules! itself {
     ($($t:ty)*) => {$(
@@ -80,11 +71,21 @@ impl Input<f32> for half::f16 {
     fn get(self) -> f32 {
         self.to_f32()
     }
+    #[inline(always)]
+    unsafe fn lane<L: Lane<T = f32>>(p: *const Self, n: usize) -> L {
+        // SAFETY: by the contract.
+        unsafe { L::load_half(p, n) }
+    }
 }
 impl Input<f32> for half::bf16 {
     #[inline(always)]
     fn get(self) -> f32 {
         self.to_f32()
+    }
+    #[inline(always)]
+    unsafe fn lane<L: Lane<T = f32>>(p: *const Self, n: usize) -> L {
+        // SAFETY: by the contract.
+        unsafe { L::load_half(p, n) }
     }
 }
 
@@ -508,7 +509,10 @@ mod tests {
                         let e = run::<f32>(m, n, k, ta, tb, acc);
                         assert!(e < 1e-5 + 1e-8 * k as f64, "{set:?} f32 {m}×{n}×{k} {bits}: {e}");
                         let e = run::<f64>(m, n, k, ta, tb, acc);
-                        assert!(e < 1e-13 + 1e-16 * k as f64, "{set:?} f64 {m}×{n}×{k} {bits}: {e}");
+                        assert!(
+                            e < 1e-13 + 1e-16 * k as f64,
+                            "{set:?} f64 {m}×{n}×{k} {bits}: {e}"
+                        );
                     }
                 }
             });

@@ -7,12 +7,18 @@
 #[cfg(test)]
 mod tests;
 
+use crate::lanes::prefetch;
 use half::{bf16, f16};
+use std::ops::Range;
 
 /// An integer type that indices come in.
 pub trait Index: Copy + Send + Sync {
     /// The index as i64.
     fn to_i64(self) -> i64;
+    /// The nearest value that the type has.
+    fn clamped(v: i64) -> Self;
+    /// Whether self < o.
+    fn less(self, o: Self) -> bool;
 }
 
 macro_rules! index {
@@ -21,6 +27,14 @@ macro_rules! index {
             #[inline(always)]
             fn to_i64(self) -> i64 {
                 self.into()
+            }
+            #[inline(always)]
+            fn clamped(v: i64) -> Self {
+                v.clamp(<$t>::MIN as i64, <$t>::MAX as i64) as $t
+            }
+            #[inline(always)]
+            fn less(self, o: Self) -> bool {
+                self < o
             }
         }
     )*};
@@ -39,7 +53,9 @@ pub struct OutOfRange {
 /// Checks that every index is in `-n..n`.
 pub fn check_indices<I: Index>(indices: &[I], n: usize) -> Result<(), OutOfRange> {
     let n = i64::try_from(n).unwrap_or(i64::MAX);
-    let bad = |i: I| i.to_i64() >= n || i.to_i64() < -n;
+    // An unsigned index is never below 0, and -n then stands for 0.
+    let (first, last) = (I::clamped(-n), I::clamped(n - 1));
+    let bad = |i: I| i.less(first) | last.less(i) | (n == 0);
     // Without an early exit the common case is one pass that vectorises.
     if !indices.iter().fold(false, |any, &i| any | bad(i)) {
         return Ok(());
@@ -76,12 +92,26 @@ pub fn take_rows<T: Copy, I: Index>(
     if inner == 1 {
         dst.iter_mut().zip(indices).for_each(|(d, &i)| *d = src[position(i, rows)]);
     } else if inner > 0 {
-        for (d, &i) in dst.chunks_exact_mut(inner).zip(indices) {
-            let p = position(i, rows) * inner;
-            d.copy_from_slice(&src[p..p + inner]);
+        let row = |i: I| &src[position(i, rows) * inner..][..inner];
+        let Some(&last) = indices.last() else { return Ok(()) };
+        let nexts = indices[1..].iter().chain(std::iter::once(&last));
+        for ((d, &i), &next) in dst.chunks_exact_mut(inner).zip(indices).zip(nexts) {
+            copy_ahead(row(i), d, row(next));
         }
     }
     Ok(())
+}
+
+/// Copies `src` to `dst`, of the same length, and asks for `next` on the way: rows lie anywhere, so
+/// the machine does not see by itself which one follows.
+#[inline(always)]
+fn copy_ahead<T: Copy>(src: &[T], dst: &mut [T], next: &[T]) {
+    let size = size_of::<T>().max(1);
+    let (line, part) = ((64 / size).max(1), (512 / size).max(1));
+    for ((d, s), n) in dst.chunks_mut(part).zip(src.chunks(part)).zip(next.chunks(part)) {
+        n.iter().step_by(line).for_each(|v| prefetch(v));
+        d.copy_from_slice(s);
+    }
 }
 
 /// Replaces rows by index: `dst[indices[k], :] = src[k, :]`; of equal indices the last wins.
@@ -100,6 +130,32 @@ pub fn put_rows<T: Copy, I: Index>(
     for (k, &i) in indices.iter().enumerate() {
         let p = position(i, rows) * inner;
         dst[p..p + inner].copy_from_slice(&src[k * inner..(k + 1) * inner]);
+    }
+    Ok(())
+}
+
+/// [`put_rows`] in some columns only, so that threads can share rows whose order matters.
+///
+/// # Safety
+/// `dst` is valid for `rows · inner` elements, of which nothing else uses these columns meanwhile.
+pub unsafe fn put_columns<T: Copy, I: Index>(
+    dst: *mut T,
+    rows: usize,
+    inner: usize,
+    columns: Range<usize>,
+    indices: &[I],
+    src: &[T],
+) -> Result<(), OutOfRange> {
+    assert!(columns.start <= columns.end && columns.end <= inner, "put_columns: columns");
+    assert_eq!(src.len(), indices.len() * inner, "put_columns: source length");
+    check_indices(indices, rows)?;
+    for (k, &i) in indices.iter().enumerate() {
+        let from = &src[k * inner..][columns.clone()];
+        // SAFETY: the index is less than `rows`, so these columns of its row lie in `dst`.
+        unsafe {
+            let to = dst.add(position(i, rows) * inner + columns.start);
+            to.copy_from_nonoverlapping(from.as_ptr(), from.len());
+        }
     }
     Ok(())
 }
@@ -144,6 +200,17 @@ pub fn gather<T: Copy, I: Index>(
     dst: &mut [T],
 ) -> Result<(), OutOfRange> {
     assert_eq!(indices.len(), dst.len(), "gather: destination length");
+    if inner == 1 && axis > 0 && picks > 0 {
+        let outer = indices.len() / picks;
+        assert_eq!(outer * picks, indices.len(), "gather: indices are not [outer, picks]");
+        assert_eq!(outer * axis, src.len(), "gather: source is not [outer, axis]");
+        check_indices(indices, axis)?;
+        let lines = dst.chunks_exact_mut(picks).zip(indices.chunks_exact(picks));
+        for ((dst, indices), src) in lines.zip(src.chunks_exact(axis)) {
+            dst.iter_mut().zip(indices).for_each(|(d, &i)| *d = src[position(i, axis)]);
+        }
+        return Ok(());
+    }
     along(src.len(), axis, inner, indices, picks, |from, at| dst[at] = src[from])
 }
 

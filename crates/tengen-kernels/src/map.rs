@@ -1,5 +1,11 @@
 //! Elementwise loops: one formula over every element of contiguous runs.
 
+mod half;
+mod select;
+
+pub use half::{narrow, widen};
+pub use select::select;
+
 use crate::lanes::{Arch, Float, Kernel, Lane, Num, dispatch};
 
 /// An elementwise formula of `N` arguments and its derivative, each written once.
@@ -224,6 +230,11 @@ impl<T: Float, P: Predicate<N>, const N: usize> Kernel for Test<'_, T, P, N> {
             let ready = Ready::new(xs);
             let (p, m) = ready.runs();
             let mut i = 0;
+            while i + w <= n {
+                let x = std::array::from_fn(|k| <T::Lane<A>>::load(p[k].add(i & m[k])));
+                <T::Lane<A>>::store_mask(predicate.test::<T::Lane<A>>(x), y.add(i), w);
+                i += w;
+            }
             while i < n {
                 let r = (n - i).min(w);
                 let x = std::array::from_fn(|k| <T::Lane<A>>::load_n(p[k].add(i & m[k]), r));
@@ -247,6 +258,78 @@ pub unsafe fn test<T: Float, P: Predicate<N>, const N: usize>(
 ) {
     dispatch(Test { predicate, xs, y, n });
 }
+
+/// An element type that maps run on: itself in registers, or widened to f32 in blocks.
+pub trait Operand: Copy + Send + Sync + 'static {
+    /// The type that formulas are computed in.
+    type Wide: Float + Operand<Wide = Self::Wide>;
+    /// [`forward`].
+    ///
+    /// # Safety
+    /// As [`forward`].
+    unsafe fn forward<M: Map<N>, const N: usize>(
+        map: &M,
+        xs: [Src<Self>; N],
+        y: *mut Self,
+        n: usize,
+    );
+    /// [`backward`].
+    ///
+    /// # Safety
+    /// As [`backward`].
+    unsafe fn backward<M: Map<N>, const N: usize>(
+        map: &M,
+        xs: [Src<Self>; N],
+        dy: Src<Self>,
+        dx: [Dst<Self>; N],
+        n: usize,
+    );
+    /// [`test`].
+    ///
+    /// # Safety
+    /// As [`test`].
+    unsafe fn test<P: Predicate<N>, const N: usize>(
+        predicate: &P,
+        xs: [Src<Self>; N],
+        y: *mut u8,
+        n: usize,
+    );
+}
+
+macro_rules! itself {
+    ($($t:ty)*) => {$(
+        impl Operand for $t {
+            type Wide = $t;
+            #[inline]
+            unsafe fn forward<M: Map<N>, const N: usize>(map: &M, xs: [Src<$t>; N], y: *mut $t, n: usize) {
+                // SAFETY: by the contract, which is the same.
+                unsafe { forward(map, xs, y, n) }
+            }
+            #[inline]
+            unsafe fn backward<M: Map<N>, const N: usize>(
+                map: &M,
+                xs: [Src<$t>; N],
+                dy: Src<$t>,
+                dx: [Dst<$t>; N],
+                n: usize,
+            ) {
+                // SAFETY: by the contract, which is the same.
+                unsafe { backward(map, xs, dy, dx, n) }
+            }
+            #[inline]
+            unsafe fn test<P: Predicate<N>, const N: usize>(
+                predicate: &P,
+                xs: [Src<$t>; N],
+                y: *mut u8,
+                n: usize,
+            ) {
+                // SAFETY: by the contract, which is the same.
+                unsafe { test(predicate, xs, y, n) }
+            }
+        }
+    )*};
+}
+itself!(f32 f64);
 
 struct ScalarLoop<I, O, F, const N: usize> {
     f: F,

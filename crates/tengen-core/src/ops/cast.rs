@@ -4,8 +4,9 @@ use crate::autograd::Gradient;
 use crate::elementwise::Shared;
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::{DType, Element, Result, Tensor, apply1, dispatch};
+use half::{bf16, f16};
 use smallvec::smallvec;
-use tengen_kernels::pool;
+use tengen_kernels::{map, pool};
 
 struct Cast(DType);
 
@@ -48,13 +49,37 @@ pub(crate) fn cast_raw(x: &Tensor, dtype: DType) -> Result<Tensor> {
     }
     let x = x.contiguous()?;
     let y = Tensor::empty(*x.shape(), dtype)?;
-    dispatch!(x.dtype(), S => dispatch!(dtype, D => convert::<S, D>(&x, &y)));
+    match (x.dtype(), dtype) {
+        (DType::F16, DType::F32) => between::<f16, f32>(&x, &y, map::widen),
+        (DType::BF16, DType::F32) => between::<bf16, f32>(&x, &y, map::widen),
+        (DType::F32, DType::F16) => between::<f32, f16>(&x, &y, map::narrow),
+        (DType::F32, DType::BF16) => between::<f32, bf16>(&x, &y, map::narrow),
+        _ => dispatch!(x.dtype(), S => dispatch!(dtype, D => convert::<S, D>(&x, &y))),
+    }
     Ok(y)
+}
+
+/// Elements per task.
+const TASK: usize = 1 << 15;
+
+/// Runs a conversion of `(from, to, elements)` over the elements of `x`.
+fn between<S: Element, D: Element>(
+    x: &Tensor,
+    y: &Tensor,
+    run: unsafe fn(*const S, *mut D, usize),
+) {
+    let (p, q) = (Shared(x.ptr::<S>()), Shared(y.ptr::<D>()));
+    pool::for_ranges(x.numel(), TASK, |from, to| {
+        let at = from as isize;
+        // SAFETY: both tensors are contiguous with `numel` elements, `y` is new and each of its
+        // elements is written once.
+        unsafe { run(p.at(at).cast_const(), q.at(at), to - from) };
+    });
 }
 
 fn convert<S: Element, D: Element>(x: &Tensor, y: &Tensor) {
     let (p, q) = (Shared(x.ptr::<S>()), Shared(y.ptr::<D>()));
-    pool::for_ranges(x.numel(), 1 << 15, |from, to| {
+    pool::for_ranges(x.numel(), TASK, |from, to| {
         for i in from as isize..to as isize {
             // SAFETY: both tensors are contiguous with `numel` elements, `y` is new and each of
             // its elements is written once.

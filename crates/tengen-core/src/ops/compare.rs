@@ -2,14 +2,14 @@
 
 use super::sum_to;
 use crate::autograd::Gradient;
-use crate::elementwise::{ElementwiseTest, PredicateOp, Shared, expand, promote};
+use crate::elementwise::{ElementwiseTest, PredicateOp, Shared, operands, prepare, promote};
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
+use crate::raw::by_size;
 use crate::shape::broadcast;
 use crate::{DType, Result, Tensor, apply1, bail, ensure};
 use smallvec::smallvec;
 use tengen_kernels::lanes::Num;
-use tengen_kernels::map::Predicate;
-use tengen_kernels::pool;
+use tengen_kernels::map::{self, Predicate, Src};
 
 /// Declares elementwise tests: on floats in the language of formulas, on integers and bools (as
 /// i64) in Rust's. Comparisons with NaN are false, except `not_equal`.
@@ -88,39 +88,25 @@ impl Op for Where {
     }
 
     fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        fn run<U: Copy>(mask: *mut bool, a: *mut u8, b: *mut u8, y: *mut u8, n: [usize; 4]) {
-            let [n, m, i, j] = n;
-            let mask = Shared(mask);
-            let (a, b, y) = (Shared(a.cast::<U>()), Shared(b.cast::<U>()), Shared(y.cast::<U>()));
-            pool::for_ranges(n, 1 << 15, |from, to| {
-                for k in from as isize..to as isize {
-                    // SAFETY: each operand has `n` elements, or one and step 0; `y` is new and
-                    // each of its elements is written once.
-                    unsafe {
-                        let first = *mask.at(k * m as isize);
-                        let (a, b) = (*a.at(k * i as isize), *b.at(k * j as isize));
-                        y.at(k).write(if first { a } else { b });
-                    }
-                }
-            });
-        }
         let Meta { shape, dtype } = out[0];
         let y = Tensor::empty(shape, dtype)?;
-        let dense = |x: &Tensor| -> Result<(Tensor, usize)> {
-            if x.numel() == 1 {
-                return Ok((x.clone(), 0));
-            }
-            let x = if *x.shape() == shape { x.contiguous()? } else { expand(x, &shape).copy()? };
-            Ok((x, 1))
-        };
-        let ((m, sm), (a, sa), (b, sb)) = (dense(x[0])?, dense(x[1])?, dense(x[2])?);
-        let run = match dtype.size() {
-            1 => run::<u8>,
-            2 => run::<u16>,
-            4 => run::<u32>,
-            _ => run::<u64>,
-        };
-        run(m.ptr(), a.ptr(), b.ptr(), y.ptr(), [shape.numel(), sm, sa, sb]);
+        let (x, plan) = prepare(&shape, operands::<3>("where", x)?)?;
+        by_size!(dtype, U => {
+            let mask = Shared(x[0].ptr::<bool>().cast::<u8>());
+            let [a, b] = [&x[1], &x[2]].map(|x| Shared(x.ptr::<u8>().cast::<U>()));
+            let y = Shared(y.ptr::<u8>().cast::<U>());
+            let src = |p: Shared<U>, k: usize, at: isize| {
+                Src { ptr: p.at(at).cast_const(), single: plan.single[k] }
+            };
+            plan.for_each(|_, position, at, n| {
+                let mask = Src { ptr: mask.at(at[0]).cast_const(), single: plan.single[0] };
+                // SAFETY: the plan keeps offsets inside the operands, and each piece of the new
+                // `y` is written once.
+                unsafe {
+                    map::select(mask, src(a, 1, at[1]), src(b, 2, at[2]), y.at(position as isize), n)
+                };
+            });
+        });
         Ok(smallvec![y])
     }
 

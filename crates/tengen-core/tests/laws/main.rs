@@ -2,6 +2,7 @@
 
 mod create;
 mod elementwise;
+mod half;
 mod harness;
 mod index;
 mod join;

@@ -12,7 +12,9 @@ fn numbers(n: usize, seed: u64, below: i64) -> Vec<i64> {
 
 #[test]
 fn take_put_and_add_rows_follow_their_formulas() {
-    for (rows, inner, picks) in [(5, 3, 7), (4, 1, 9), (1, 0, 2), (6, 40, 0), (3, 2, 1)] {
+    for (rows, inner, picks) in
+        [(5, 3, 7), (4, 1, 9), (1, 0, 2), (6, 40, 0), (3, 2, 1), (9, 333, 20)]
+    {
         let src: Vec<i64> = (0..(rows * inner) as i64).collect();
         let indices: Vec<i32> =
             numbers(picks, 3, 2 * rows as i64).iter().map(|&i| (i - rows as i64) as i32).collect();
@@ -32,6 +34,13 @@ fn take_put_and_add_rows_follow_their_formulas() {
             }
         }
         put_rows(&mut put, rows, inner, &indices, &values).unwrap();
+        assert_eq!(put, put_naive);
+        let mut put = src.clone();
+        for columns in [0..inner / 3, inner / 3..inner] {
+            // SAFETY: `put` has `rows · inner` elements.
+            unsafe { put_columns(put.as_mut_ptr(), rows, inner, columns, &indices, &values) }
+                .unwrap();
+        }
         assert_eq!(put, put_naive);
         for first in (0..rows).step_by(2) {
             let part = &mut sum[first * inner..(first + 2).min(rows) * inner];

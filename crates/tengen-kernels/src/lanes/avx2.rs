@@ -1,6 +1,6 @@
 //! AVX2 + FMA lanes: 8 × f32 and 4 × f64.
 
-use super::{Lane, exchange};
+use super::{Half, Lane, exchange};
 use std::arch::x86_64::*;
 
 /// Runs an intrinsic.
@@ -28,7 +28,7 @@ macro_rules! lane {
      $set1:ident $add:ident $sub:ident $mul:ident $div:ident $xor:ident $fma:ident $min:ident
      $max:ident $sqrt:ident $andnot:ident $and:ident $or:ident $cmp:ident $blend:ident $round:ident
      $ld:ident $st:ident $mld:ident $mst:ident $bits:ident $cast:ident
-     $transpose:ident) => {
+     $transpose:ident, {$($half:item)*}) => {
         #[doc = concat!("A 256-bit register of ", stringify!($t), ".")]
         #[derive(Clone, Copy)]
         #[repr(transparent)]
@@ -66,6 +66,7 @@ macro_rules! lane {
                     op!(*p.add(i) = (bits >> i & 1) as u8);
                 }
             }
+            $($half)*
             #[inline(always)]
             fn keep(self, n: usize, other: Self) -> Self {
                 Self(op!($blend(other.0, self.0, $cast($first(n)))))
@@ -249,6 +250,34 @@ unsafe fn frexp_pd(x: __m256d) -> (__m256d, __m256d) {
     })
 }
 
+/// The numbers whose upper halves are given; NaNs become quiet.
+#[inline(always)]
+unsafe fn from_bfloat(bits: __m128i) -> __m256 {
+    op!({
+        let x = _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(bits)));
+        let nan = _mm256_cmp_ps::<_CMP_UNORD_Q>(x, x);
+        let quiet = _mm256_castsi256_ps(_mm256_set1_epi32(0x0040_0000));
+        _mm256_or_ps(x, _mm256_and_ps(nan, quiet))
+    })
+}
+
+/// The upper halves of the nearest such numbers, ties to even; NaNs become quiet.
+#[inline(always)]
+unsafe fn to_bfloat(x: __m256) -> __m128i {
+    op!({
+        let bits = _mm256_castps_si256(x);
+        let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+        let half = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
+        let nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(x, x));
+        let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x0040_0000));
+        let rounded = _mm256_blendv_epi8(_mm256_add_epi32(bits, half), quiet, nan);
+        let upper = _mm256_srli_epi32::<16>(rounded);
+        // The pack works within halves of the register; the two wanted quarters are then joined.
+        let packed = _mm256_permute4x64_epi64::<0x08>(_mm256_packus_epi32(upper, upper));
+        _mm256_castsi256_si128(packed)
+    })
+}
+
 /// Pairs of elements, then quadruples within each half of a register, then halves.
 #[inline(always)]
 fn transpose_ps(rows: &mut [F32x8; 16]) {
@@ -280,14 +309,49 @@ fn transpose_pd(rows: &mut [F64x4; 16]) {
 }
 
 lane!(F32x8, f32, __m256, 8, false, first32, pow2_ps, frexp_ps,
-    _mm256_set1_ps _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps _mm256_xor_ps
-    _mm256_fmadd_ps _mm256_min_ps _mm256_max_ps _mm256_sqrt_ps _mm256_andnot_ps _mm256_and_ps
-    _mm256_or_ps _mm256_cmp_ps _mm256_blendv_ps _mm256_round_ps _mm256_loadu_ps _mm256_storeu_ps
-    _mm256_maskload_ps _mm256_maskstore_ps _mm256_movemask_ps _mm256_castsi256_ps
-    transpose_ps);
+_mm256_set1_ps _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps _mm256_xor_ps
+_mm256_fmadd_ps _mm256_min_ps _mm256_max_ps _mm256_sqrt_ps _mm256_andnot_ps _mm256_and_ps
+_mm256_or_ps _mm256_cmp_ps _mm256_blendv_ps _mm256_round_ps _mm256_loadu_ps _mm256_storeu_ps
+_mm256_maskload_ps _mm256_maskstore_ps _mm256_movemask_ps _mm256_castsi256_ps
+transpose_ps, {
+    #[inline(always)]
+    unsafe fn load_half<H: Half>(p: *const H, n: usize) -> Self {
+        op!({
+            let bits = if n == 8 {
+                _mm_loadu_si128(p.cast())
+            } else {
+                let mut some = [H::default(); 8];
+                for (i, v) in some[..n].iter_mut().enumerate() {
+                    *v = p.add(i).read();
+                }
+                _mm_loadu_si128(some.as_ptr().cast())
+            };
+            Self(if H::BFLOAT { from_bfloat(bits) } else { _mm256_cvtph_ps(bits) })
+        })
+    }
+    #[inline(always)]
+    unsafe fn store_half<H: Half>(self, p: *mut H, n: usize) {
+        op!({
+            let bits = if H::BFLOAT {
+                to_bfloat(self.0)
+            } else {
+                _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(self.0)
+            };
+            if n == 8 {
+                _mm_storeu_si128(p.cast(), bits);
+            } else {
+                let mut all = [H::default(); 8];
+                _mm_storeu_si128(all.as_mut_ptr().cast(), bits);
+                for (i, v) in all[..n].iter().enumerate() {
+                    p.add(i).write(*v);
+                }
+            }
+        })
+    }
+});
 lane!(F64x4, f64, __m256d, 4, true, first64, pow2_pd, frexp_pd,
     _mm256_set1_pd _mm256_add_pd _mm256_sub_pd _mm256_mul_pd _mm256_div_pd _mm256_xor_pd
     _mm256_fmadd_pd _mm256_min_pd _mm256_max_pd _mm256_sqrt_pd _mm256_andnot_pd _mm256_and_pd
     _mm256_or_pd _mm256_cmp_pd _mm256_blendv_pd _mm256_round_pd _mm256_loadu_pd _mm256_storeu_pd
     _mm256_maskload_pd _mm256_maskstore_pd _mm256_movemask_pd _mm256_castsi256_pd
-    transpose_pd);
+    transpose_pd, {});

@@ -1,6 +1,6 @@
 //! AVX-512 lanes: 16 × f32 and 8 × f64.
 
-use super::{Lane, exchange};
+use super::{Half, Lane, exchange};
 use std::arch::x86_64::*;
 
 /// Runs an intrinsic.
@@ -17,7 +17,7 @@ macro_rules! lane {
      $set1:ident $add:ident $sub:ident $mul:ident $div:ident $xor:ident $abs:ident $fma:ident
      $min:ident $max:ident $sqrt:ident $andnot:ident $and:ident $or:ident $cmp:ident $blend:ident
      $round:ident $scalef:ident $getexp:ident $getmant:ident $ld:ident $st:ident $mld:ident
-     $mst:ident $transpose:ident) => {
+     $mst:ident $transpose:ident, {$($half:item)*}) => {
         #[doc = concat!("A 512-bit register of ", stringify!($t), ".")]
         #[derive(Clone, Copy)]
         #[repr(transparent)]
@@ -62,6 +62,7 @@ macro_rules! lane {
                     _mm_mask_storeu_epi8(p.cast(), ((1u32 << n) - 1) as __mmask16, bytes)
                 })
             }
+            $($half)*
             #[inline(always)]
             fn keep(self, n: usize, other: Self) -> Self {
                 Self(op!($blend(Self::first(n), other.0, self.0)))
@@ -176,6 +177,32 @@ macro_rules! lane {
     };
 }
 
+/// The numbers whose upper halves are given; NaNs become quiet.
+#[inline(always)]
+unsafe fn from_bfloat(bits: __m256i) -> __m512 {
+    op!({
+        let bits = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(bits));
+        let x = _mm512_castsi512_ps(bits);
+        let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x);
+        let quiet = _mm512_mask_or_epi32(bits, nan, bits, _mm512_set1_epi32(0x0040_0000));
+        _mm512_castsi512_ps(quiet)
+    })
+}
+
+/// The upper halves of the nearest such numbers, ties to even; NaNs become quiet.
+#[inline(always)]
+unsafe fn to_bfloat(x: __m512) -> __m256i {
+    op!({
+        let bits = _mm512_castps_si512(x);
+        let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+        let half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+        let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x);
+        let rounded = _mm512_add_epi32(bits, half);
+        let rounded = _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x0040_0000));
+        _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded))
+    })
+}
+
 /// Pairs of elements, then quadruples within each quarter of a register, then quarters.
 #[inline(always)]
 fn transpose_ps(rows: &mut [F32x16; 16]) {
@@ -209,14 +236,41 @@ fn transpose_pd(rows: &mut [F64x8; 16]) {
 }
 
 lane!(F32x16, f32, __m512, __mmask16, 16, false,
-    _mm512_set1_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps _mm512_xor_ps
-    _mm512_abs_ps _mm512_fmadd_ps _mm512_min_ps _mm512_max_ps _mm512_sqrt_ps _mm512_andnot_ps
-    _mm512_and_ps _mm512_or_ps _mm512_cmp_ps_mask _mm512_mask_blend_ps _mm512_roundscale_ps
-    _mm512_scalef_ps _mm512_getexp_ps _mm512_getmant_ps _mm512_loadu_ps _mm512_storeu_ps
-    _mm512_maskz_loadu_ps _mm512_mask_storeu_ps transpose_ps);
+_mm512_set1_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps _mm512_xor_ps
+_mm512_abs_ps _mm512_fmadd_ps _mm512_min_ps _mm512_max_ps _mm512_sqrt_ps _mm512_andnot_ps
+_mm512_and_ps _mm512_or_ps _mm512_cmp_ps_mask _mm512_mask_blend_ps _mm512_roundscale_ps
+_mm512_scalef_ps _mm512_getexp_ps _mm512_getmant_ps _mm512_loadu_ps _mm512_storeu_ps
+_mm512_maskz_loadu_ps _mm512_mask_storeu_ps transpose_ps, {
+    #[inline(always)]
+    unsafe fn load_half<H: Half>(p: *const H, n: usize) -> Self {
+        op!({
+            let bits = if n == 16 {
+                _mm256_loadu_si256(p.cast())
+            } else {
+                _mm256_maskz_loadu_epi16(Self::first(n), p.cast())
+            };
+            Self(if H::BFLOAT { from_bfloat(bits) } else { _mm512_cvtph_ps(bits) })
+        })
+    }
+    #[inline(always)]
+    unsafe fn store_half<H: Half>(self, p: *mut H, n: usize) {
+        op!({
+            let bits = if H::BFLOAT {
+                to_bfloat(self.0)
+            } else {
+                _mm512_cvtps_ph::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0)
+            };
+            if n == 16 {
+                _mm256_storeu_si256(p.cast(), bits)
+            } else {
+                _mm256_mask_storeu_epi16(p.cast(), Self::first(n), bits)
+            }
+        })
+    }
+});
 lane!(F64x8, f64, __m512d, __mmask8, 8, true,
     _mm512_set1_pd _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_div_pd _mm512_xor_pd
     _mm512_abs_pd _mm512_fmadd_pd _mm512_min_pd _mm512_max_pd _mm512_sqrt_pd _mm512_andnot_pd
     _mm512_and_pd _mm512_or_pd _mm512_cmp_pd_mask _mm512_mask_blend_pd _mm512_roundscale_pd
     _mm512_scalef_pd _mm512_getexp_pd _mm512_getmant_pd _mm512_loadu_pd _mm512_storeu_pd
-    _mm512_maskz_loadu_pd _mm512_mask_storeu_pd transpose_pd);
+    _mm512_maskz_loadu_pd _mm512_mask_storeu_pd transpose_pd, {});

@@ -11,11 +11,13 @@ mod avx2;
 mod avx512;
 mod dispatch;
 mod expr;
+mod half;
 mod math;
 mod portable;
 
 pub use dispatch::{Arch, Isa, Kernel, Portable, available, dispatch, dispatch_on, isa, with_isa};
 pub use expr::{Expr, Graph, Node, OpCode, trace};
+pub use half::Half;
 
 /// The language of elementwise formulas. Implemented by every [`Lane`] (numbers) and by [`Expr`]
 /// (symbols, from which gradients of gradients and generated code follow).
@@ -190,6 +192,32 @@ pub trait Lane: Copy + Send + Sync + 'static {
     /// # Safety
     /// `p` is valid for writing `n` bytes.
     unsafe fn store_mask(m: Self::M, p: *mut u8, n: usize);
+    /// Reads the first `n` ≤ `W` two-byte numbers; the rest are 0.
+    ///
+    /// # Safety
+    /// `p` is valid for reading `n` elements.
+    #[inline(always)]
+    unsafe fn load_half<H: Half>(p: *const H, n: usize) -> Self {
+        let mut b = [Self::T::default(); 16];
+        for (i, v) in b[..n].iter_mut().enumerate() {
+            // SAFETY: readable by the caller's contract.
+            *v = Self::T::from_f64(unsafe { p.add(i).read() }.to_f32().to_f64());
+        }
+        // SAFETY: `b` holds 16 elements and no lane has more.
+        unsafe { Self::load(b.as_ptr()) }
+    }
+    /// Writes the first `n` ≤ `W` elements as two-byte numbers, rounded through f32 to nearest,
+    /// ties to even.
+    ///
+    /// # Safety
+    /// `p` is valid for writing `n` elements.
+    #[inline(always)]
+    unsafe fn store_half<H: Half>(self, p: *mut H, n: usize) {
+        for (i, v) in self.to_array()[..n].iter().enumerate() {
+            // SAFETY: writable by the caller's contract.
+            unsafe { p.add(i).write(H::from_f32(v.to_f64() as f32)) };
+        }
+    }
     /// Keeps the first `n` elements; the rest become `other`'s.
     fn keep(self, n: usize, other: Self) -> Self;
     /// self + o

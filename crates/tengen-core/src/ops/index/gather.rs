@@ -2,7 +2,7 @@
 
 use super::region::{Part, Parts, assign, region, zeros_of};
 use super::rows::Split;
-use super::{TASK, as_index, expect_index, out_of_range, with_indices};
+use super::{Failed, TASK, as_index, expect_index, out_of_range, with_indices};
 use crate::autograd::Gradient;
 use crate::elementwise::Shared;
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
@@ -47,15 +47,14 @@ impl Op for Gather {
             picks: usize,
             y: *mut U,
         ) -> Result<(), OutOfRange> {
-            kernels::check_indices(index, s.n)?;
+            let failed = Failed::default();
             let (y, row, part) = (Shared(y), s.n * s.inner, picks * s.inner);
             let gather = |src: &[U], at: usize, n: usize, picks: usize| {
                 // SAFETY: `y` is new and has as many elements as there are indices, of which each
                 // task has its own.
                 let dst = unsafe { std::slice::from_raw_parts_mut(y.at(at as isize), n) };
                 let index = &index[at..at + n];
-                let done = kernels::gather(src, s.n, s.inner, index, picks, dst);
-                debug_assert!(done.is_ok());
+                failed.note(kernels::gather(src, s.n, s.inner, index, picks, dst));
             };
             if s.outer == 1 {
                 pool::for_ranges(picks, (TASK / s.inner.max(1)).max(1), |from, to| {
@@ -66,7 +65,7 @@ impl Op for Gather {
                     gather(&src[from * row..to * row], from * part, (to - from) * part, picks);
                 });
             }
-            Ok(())
+            failed.first(index, s.n)
         }
         let (t, index) = (x[0].contiguous()?, as_index(x[1])?);
         let y = Tensor::empty(out[0].shape, out[0].dtype)?;

@@ -16,7 +16,8 @@ pub use rows::{index_add, take};
 
 use crate::ops::cast::cast_raw;
 use crate::{DType, Error, ErrorKind, Result, Tensor, ensure};
-use tengen_kernels::index::OutOfRange;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tengen_kernels::index::{self as kernels, OutOfRange};
 
 /// Elements that one task moves.
 const TASK: usize = 1 << 14;
@@ -47,6 +48,28 @@ macro_rules! with_indices {
     };
 }
 use with_indices;
+
+/// Whether any task found an index out of range.
+#[derive(Default)]
+struct Failed(AtomicBool);
+
+impl Failed {
+    /// Takes note of a task's outcome.
+    fn note(&self, done: std::result::Result<(), OutOfRange>) {
+        if done.is_err() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The first index that is out of range of `n`, whichever task found one first.
+    fn first<I: kernels::Index>(
+        self,
+        index: &[I],
+        n: usize,
+    ) -> std::result::Result<(), OutOfRange> {
+        if self.0.into_inner() { kernels::check_indices(index, n) } else { Ok(()) }
+    }
+}
 
 #[cold]
 fn out_of_range(op: &str, e: OutOfRange, axis: usize, x: &Tensor) -> Error {

@@ -1,7 +1,7 @@
 //! Views by ranges of the axes, and assignment to such a view.
 
 use crate::autograd::Gradient;
-use crate::elementwise::{copy_into, expand};
+use crate::elementwise::{copy_both, copy_into, expand};
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::shape::{MAX_DIMS, Shape};
 use crate::{DType, Result, Tensor, apply1, bail, ensure};
@@ -135,8 +135,11 @@ impl Op for Assign {
         Ok(Meta::one(*x[0].shape(), x[0].dtype()))
     }
     fn eval(&self, x: &[&Tensor], _: &[Meta]) -> Result<Tensors> {
-        let y = x[0].copy()?;
-        copy_into(x[1], &view(&self.0, &y, *x[1].shape()));
+        let y = Tensor::empty(*x[0].shape(), x[0].dtype())?;
+        let whole = |(part, n): &(&Part, &usize)| **part == Part::all(**n);
+        let lead = self.0.iter().zip(x[0].shape().iter()).take_while(whole).count();
+        let part = view(&self.0, &y, *x[1].shape());
+        copy_both(lead, (x[0], &y), (x[1], &part));
         Ok(smallvec![y])
     }
     fn saves(&self) -> Saves {

@@ -1,7 +1,7 @@
 //! Slices along an axis by index: taken, replaced, added to.
 
 use super::region::zeros_of;
-use super::{TASK, as_index, expect_index, out_of_range, with_indices};
+use super::{Failed, TASK, as_index, expect_index, out_of_range, with_indices};
 use crate::autograd::Gradient;
 use crate::elementwise::Shared;
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
@@ -13,6 +13,9 @@ use bytemuck::Pod;
 use smallvec::{SmallVec, smallvec};
 use tengen_kernels::index::{self as kernels, Index, OutOfRange};
 use tengen_kernels::pool;
+
+/// The fewest columns of a task that has some columns of all rows.
+const COLUMNS: usize = 64;
 
 /// A tensor as `[outer, n, inner]`.
 #[derive(Clone, Copy)]
@@ -65,7 +68,7 @@ impl Op for Take {
             index: &[I],
             y: *mut U,
         ) -> Result<(), OutOfRange> {
-            kernels::check_indices(index, s.n)?;
+            let failed = Failed::default();
             let (y, row) = (Shared(y), s.n * s.inner);
             for_picks(s, index.len(), |o, from, to| {
                 let at = (o * index.len() + from) * s.inner;
@@ -75,10 +78,9 @@ impl Op for Take {
                 let dst = unsafe {
                     std::slice::from_raw_parts_mut(y.at(at as isize), (to - from) * s.inner)
                 };
-                let done = kernels::take_rows(src, s.n, s.inner, &index[from..to], dst);
-                debug_assert!(done.is_ok());
+                failed.note(kernels::take_rows(src, s.n, s.inner, &index[from..to], dst));
             });
-            Ok(())
+            failed.first(index, s.n)
         }
         let (t, index) = (x[0].contiguous()?, as_index(x[1])?);
         let y = Tensor::empty(out[0].shape, out[0].dtype)?;
@@ -204,6 +206,17 @@ impl Put {
             kernels::check_indices(index, s.n)?;
             let (row, p) = (s.n * s.inner, Shared(y.as_mut_ptr()));
             let picks = index.len() * s.inner;
+            if s.outer == 1 && picks > TASK && s.inner >= 2 * COLUMNS {
+                // Equal indices must be written in order, so tasks share the columns instead.
+                pool::for_ranges(s.inner, s.inner.div_ceil(8).max(COLUMNS), |from, to| {
+                    // SAFETY: `y` has `row` elements, and each task has its columns to itself.
+                    let done = unsafe {
+                        kernels::put_columns(p.at(0), s.n, s.inner, from..to, index, source)
+                    };
+                    debug_assert!(done.is_ok());
+                });
+                return Ok(());
+            }
             pool::for_ranges(s.outer, (TASK / picks.max(1)).max(1), |from, to| {
                 for o in from..to {
                     // SAFETY: each task has its outer rows of `y` to itself.

@@ -1,0 +1,295 @@
+//! Maps of two-byte numbers: blocks are widened to f32 on the stack, mapped there, and narrowed.
+
+use super::{Dst, Map, Operand, Predicate, Src};
+use crate::lanes::{Arch, Half, Kernel, Lane, dispatch};
+use half::{bf16, f16};
+use std::mem::MaybeUninit;
+
+/// Elements that are widened at a time: their blocks stay in the first-level cache.
+const BLOCK: usize = 512;
+type Block = MaybeUninit<[f32; BLOCK]>;
+
+struct Widen<H> {
+    x: *const H,
+    y: *mut f32,
+    n: usize,
+}
+
+impl<H: Half> Kernel for Widen<H> {
+    type Output = ();
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        let Self { x, y, n } = self;
+        let w = A::F32::W;
+        let mut i = 0;
+        // SAFETY: `widen`'s contract; no access reaches `n`.
+        unsafe {
+            while i + w <= n {
+                A::F32::load_half(x.add(i), w).store(y.add(i));
+                i += w;
+            }
+            if i < n {
+                A::F32::load_half(x.add(i), n - i).store_n(y.add(i), n - i);
+            }
+        }
+    }
+}
+
+/// `y[i] = x[i]`, exactly, for i < n.
+///
+/// # Safety
+/// `x` is readable and `y` writable for `n` elements, and they do not overlap.
+#[inline]
+pub unsafe fn widen<H: Half>(x: *const H, y: *mut f32, n: usize) {
+    dispatch(Widen { x, y, n });
+}
+
+struct Narrow<H> {
+    x: *const f32,
+    y: *mut H,
+    n: usize,
+}
+
+impl<H: Half> Kernel for Narrow<H> {
+    type Output = ();
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        let Self { x, y, n } = self;
+        let w = A::F32::W;
+        let mut i = 0;
+        // SAFETY: `narrow`'s contract; no access reaches `n`.
+        unsafe {
+            while i + w <= n {
+                A::F32::load(x.add(i)).store_half(y.add(i), w);
+                i += w;
+            }
+            if i < n {
+                A::F32::load_n(x.add(i), n - i).store_half(y.add(i), n - i);
+            }
+        }
+    }
+}
+
+/// `y[i] = x[i]`, rounded to nearest, ties to even, for i < n.
+///
+/// # Safety
+/// `x` is readable and `y` writable for `n` elements, and they do not overlap.
+#[inline]
+pub unsafe fn narrow<H: Half>(x: *const f32, y: *mut H, n: usize) {
+    dispatch(Narrow { x, y, n });
+}
+
+/// Sources of the f32 loop for elements `i..i + r` of a run, in `blocks`: a single element is
+/// widened with the first block only.
+///
+/// # Safety
+/// `i + r` elements of each source (one, if single) are readable, and `r` ≤ BLOCK.
+#[inline]
+unsafe fn stage<H: Half, const N: usize>(
+    xs: &[Src<H>; N],
+    blocks: &mut [Block; N],
+    i: usize,
+    r: usize,
+) -> [Src<f32>; N] {
+    std::array::from_fn(|k| {
+        let (x, to) = (xs[k], blocks[k].as_mut_ptr().cast::<f32>());
+        // SAFETY: by the contract; a block has room for `r` elements.
+        unsafe {
+            if !x.single {
+                widen(x.ptr.add(i), to, r);
+            } else if i == 0 {
+                to.write((*x.ptr).to_f32());
+            }
+        }
+        Src { ptr: to, single: x.single }
+    })
+}
+
+/// Blocks on the stack, written before they are read.
+#[inline]
+fn blocks<const N: usize>() -> [Block; N] {
+    [const { MaybeUninit::uninit() }; N]
+}
+
+macro_rules! staged {
+    ($($t:ty)*) => {$(
+        impl Operand for $t {
+            type Wide = f32;
+            unsafe fn forward<M: Map<N>, const N: usize>(
+                map: &M,
+                xs: [Src<$t>; N],
+                y: *mut $t,
+                n: usize,
+            ) {
+                let (mut a, mut b) = (blocks::<N>(), blocks::<1>());
+                let out = b[0].as_mut_ptr().cast::<f32>();
+                for i in (0..n).step_by(BLOCK) {
+                    let r = BLOCK.min(n - i);
+                    // SAFETY: by the contract; positions stay under `n`, blocks hold `r`.
+                    unsafe {
+                        super::forward(map, stage(&xs, &mut a, i, r), out, r);
+                        narrow(out, y.add(i), r);
+                    }
+                }
+            }
+
+            unsafe fn backward<M: Map<N>, const N: usize>(
+                map: &M,
+                xs: [Src<$t>; N],
+                dy: Src<$t>,
+                dx: [Dst<$t>; N],
+                n: usize,
+            ) {
+                let (mut a, mut b, mut c) = (blocks::<N>(), blocks::<1>(), blocks::<N>());
+                for i in (0..n).step_by(BLOCK) {
+                    let r = BLOCK.min(n - i);
+                    let to: [Dst<f32>; N] = std::array::from_fn(|k| match dx[k] {
+                        Dst::Skip => Dst::Skip,
+                        Dst::Store(_) => Dst::Store(c[k].as_mut_ptr().cast()),
+                        Dst::Sum(s) => Dst::Sum(s),
+                    });
+                    // SAFETY: by the contract; positions stay under `n`, blocks hold `r`.
+                    unsafe {
+                        let [dy] = stage(&[dy], &mut b, i, r);
+                        super::backward(map, stage(&xs, &mut a, i, r), dy, to, r);
+                        for k in 0..N {
+                            if let (Dst::Store(from), Dst::Store(to)) = (to[k], dx[k]) {
+                                narrow(from.cast_const(), to.add(i), r);
+                            }
+                        }
+                    }
+                }
+            }
+
+            unsafe fn test<P: Predicate<N>, const N: usize>(
+                predicate: &P,
+                xs: [Src<$t>; N],
+                y: *mut u8,
+                n: usize,
+            ) {
+                let mut a = blocks::<N>();
+                for i in (0..n).step_by(BLOCK) {
+                    let r = BLOCK.min(n - i);
+                    // SAFETY: by the contract; positions stay under `n`, blocks hold `r`.
+                    unsafe { super::test(predicate, stage(&xs, &mut a, i, r), y.add(i), r) };
+                }
+            }
+        }
+    )*};
+}
+staged!(f16 bf16);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lanes::{Num, available, with_isa};
+
+    fn widened<H: Half>(all: &[H]) {
+        for isa in available() {
+            for n in [all.len(), 1, 7, 13, 29] {
+                let mut y = vec![0.0f32; n];
+                // SAFETY: both have `n` elements.
+                with_isa(*isa, || unsafe { widen(all.as_ptr(), y.as_mut_ptr(), n) });
+                for (x, y) in all.iter().zip(&y) {
+                    assert_eq!(y.to_bits(), x.to_f32().to_bits(), "{isa:?}");
+                }
+            }
+        }
+    }
+
+    fn narrowed<H: Half>(bits: impl Fn(H) -> u16) {
+        // Every upper half, with lower halves at, around and between the ties of both types.
+        let lower = [0u32, 1, 0x0fff, 0x1000, 0x1001, 0x3000, 0x7fff, 0x8000, 0x8001, 0xffff];
+        let x: Vec<f32> = (0..=u16::MAX)
+            .flat_map(|h| lower.map(|l| f32::from_bits(u32::from(h) << 16 | l)))
+            .collect();
+        for isa in available() {
+            for n in [x.len(), 1, 7, 13, 29] {
+                let mut y = vec![H::default(); n];
+                // SAFETY: both have `n` elements.
+                with_isa(*isa, || unsafe { narrow(x.as_ptr(), y.as_mut_ptr(), n) });
+                for (x, y) in x.iter().zip(&y) {
+                    assert_eq!(bits(*y), bits(H::from_f32(*x)), "{isa:?} {:#x}", x.to_bits());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn conversions_are_those_of_one_number() {
+        widened(&(0..=u16::MAX).map(f16::from_bits).collect::<Vec<_>>());
+        widened(&(0..=u16::MAX).map(bf16::from_bits).collect::<Vec<_>>());
+        narrowed(f16::to_bits);
+        narrowed(bf16::to_bits);
+    }
+
+    /// a·b, rounded once in f32.
+    #[derive(Clone, Copy)]
+    struct Product;
+    impl Map<2> for Product {
+        #[inline(always)]
+        fn f<L: Num>(&self, [a, b]: [L; 2]) -> L {
+            a.mul(b)
+        }
+        #[inline(always)]
+        fn df<L: Num>(&self, [a, b]: [L; 2], dy: L) -> [L; 2] {
+            [dy.mul(b), dy.mul(a)]
+        }
+    }
+    #[derive(Clone, Copy)]
+    struct Less;
+    impl Predicate<2> for Less {
+        #[inline(always)]
+        fn test<L: Num>(&self, [a, b]: [L; 2]) -> L::Mask {
+            a.lt(b)
+        }
+    }
+
+    fn mapped<H: Half + Operand + PartialEq + std::fmt::Debug>(near: f64) {
+        let values = |seed: usize, n: usize| -> Vec<H> {
+            (0..n).map(|i| H::from_f32(((i * 37 + seed) % 101) as f32 / 16.0 - 3.0)).collect()
+        };
+        for n in [1, 15, 33, BLOCK - 1, BLOCK, BLOCK + 5, 3 * BLOCK + 17] {
+            let (a, b, dy) = (values(1, n), values(50, n), values(73, n));
+            for single in [false, true] {
+                let of = |v: &[H], i: usize| v[if single { 0 } else { i }].to_f32();
+                let xs = [Src { ptr: a.as_ptr(), single: false }, Src { ptr: b.as_ptr(), single }];
+                let g = Src { ptr: dy.as_ptr(), single: false };
+                for isa in available() {
+                    let mut y = vec![H::default(); n];
+                    let mut less = vec![9u8; n];
+                    let mut da = vec![H::default(); n];
+                    let mut db = vec![H::default(); n];
+                    let mut sum = 1.0;
+                    let last =
+                        if single { Dst::Sum(&mut sum) } else { Dst::Store(db.as_mut_ptr()) };
+                    // SAFETY: runs have `n` elements, and the sum is one number.
+                    with_isa(*isa, || unsafe {
+                        H::forward(&Product, xs, y.as_mut_ptr(), n);
+                        H::test(&Less, xs, less.as_mut_ptr(), n);
+                        H::backward(&Product, xs, g, [Dst::Store(da.as_mut_ptr()), last], n);
+                    });
+                    let mut total = 1.0;
+                    for i in 0..n {
+                        let (p, q, g) = (a[i].to_f32(), of(&b, i), dy[i].to_f32());
+                        assert_eq!(y[i], H::from_f32(p * q), "{isa:?} {i} of {n}");
+                        assert_eq!(less[i], u8::from(p < q), "{isa:?} {i} of {n}");
+                        assert_eq!(da[i], H::from_f32(g * q), "{isa:?} {i} of {n}");
+                        if !single {
+                            assert_eq!(db[i], H::from_f32(g * p), "{isa:?} {i} of {n}");
+                        }
+                        total += f64::from(g * p);
+                    }
+                    let want = if single { total } else { 1.0 };
+                    assert!((sum - want).abs() <= near, "{isa:?} {n}: {sum}, not {want}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn maps_of_halves_round_once_on_every_instruction_set() {
+        mapped::<f16>(1e-2);
+        mapped::<bf16>(1e-2);
+    }
+}
