@@ -9,6 +9,9 @@ use crate::rows::Parts;
 /// Registers of columns in a panel.
 const REGISTERS: usize = 4;
 
+/// Steps that a panel is fetched ahead of its use.
+const AHEAD: usize = 8;
+
 /// Where the columns of a panel lie in a row of the result.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Columns {
@@ -213,6 +216,7 @@ impl<T: Float> Tile<T> {
                 let mut y = [zero; REGISTERS];
                 for (v, y) in y.iter_mut().enumerate() {
                     *y = L::load(b.add(v * L::W));
+                    prefetch(b.wrapping_add((AHEAD * REGISTERS + v) * L::W));
                 }
                 for (r, row) in acc.iter_mut().enumerate() {
                     let x = L::splat(*a.add(r * k));
