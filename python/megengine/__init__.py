@@ -7,6 +7,7 @@ array([0., 2.], dtype=float32)
 """
 
 from . import _tengen, errors
+from ._tengen import get_num_threads, set_num_threads
 from .device import (
     get_default_device,
     get_device_count,
@@ -28,11 +29,13 @@ __all__ = [
     "functional",
     "get_default_device",
     "get_device_count",
+    "get_num_threads",
     "is_cuda_available",
     "load",
     "module",
     "optimizer",
     "save",
     "set_default_device",
+    "set_num_threads",
     "tensor",
 ]

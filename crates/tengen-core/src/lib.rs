@@ -19,6 +19,7 @@ mod raw;
 mod shape;
 mod storage;
 mod tensor;
+mod threads;
 
 pub use apply::{apply, apply1};
 pub use autograd::{Callback, GradManager, Gradient, Var, is_recording, without_recording};
@@ -29,8 +30,8 @@ pub use error::{Error, ErrorKind, Result};
 pub use op::{Grads, Meta, Metas, Op, Saves, Tensors};
 pub use shape::{MAX_DIMS, Shape, broadcast};
 pub use storage::{MemoryStats, memory_stats, release_cached_memory, reset_peak_memory};
-pub use tengen_kernels::pool::{set_threads, threads};
 pub use tensor::Tensor;
+pub use threads::{num_threads, set_num_threads};
 
 #[doc(hidden)]
 pub use half;

@@ -2,6 +2,7 @@
 
 use tengen_core::optimizer::{AdamParams, adam_step, sgd_step};
 use tengen_core::{DType, Tensor, Var, ops};
+use tengen_kernels::pool::with_threads;
 
 fn var(v: &[f64], dtype: DType) -> Var {
     Var::new(ops::cast(&Tensor::from_slice(v, &[v.len()]).unwrap(), dtype).unwrap())
@@ -44,8 +45,7 @@ fn every_float_type_takes_steps() {
 fn the_number_of_threads_changes_no_bit() {
     let n = 100_000;
     let data: Vec<f64> = (0..n).map(|i| ((i * 37 % 1001) as f64 - 500.0) / 99.0).collect();
-    let run = |threads| {
-        tengen_core::set_threads(threads);
+    let run = || {
         let (p, m, v) =
             (var(&data, DType::F32), var(&vec![0.0; n], DType::F32), var(&data, DType::F32));
         v.set(ops::abs(&v.get()).unwrap()).unwrap();
@@ -53,10 +53,8 @@ fn the_number_of_threads_changes_no_bit() {
         adam_step(&p, &g, &m, &v, 3.0, AdamParams::default()).unwrap();
         [values(&p), values(&m), values(&v)]
     };
-    let all = tengen_core::threads();
-    let one = run(1);
-    assert!(one == run(3));
-    tengen_core::set_threads(all);
+    let one = with_threads(1, run);
+    assert!(one == with_threads(3, run));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use tengen_core::random::{self, Generator};
 use tengen_core::{DType, Tensor};
+use tengen_kernels::pool::with_threads;
 
 fn scalar(v: f64) -> Tensor {
     Tensor::scalar(v).unwrap()
@@ -49,18 +50,15 @@ fn parameters_are_broadcast_behind_the_size() {
 
 #[test]
 fn a_seed_decides_for_any_number_of_threads() {
-    let all = tengen_core::threads();
-    let draw = |threads: usize| {
-        tengen_core::set_threads(threads);
+    let draw = || {
         random::seed(5);
         let a = random::normal(0.0, 1.0, &[40_000], DType::F32).unwrap();
         let b = random::poisson(&scalar(4.0), &[40_000]).unwrap();
         let c = random::beta(&scalar(1.0), &scalar(2.0), &[10]).unwrap();
         [a, b, c].map(|t| t.to_f64_vec().unwrap())
     };
-    let one = draw(1);
-    assert!(one == draw(3));
-    tengen_core::set_threads(all);
+    let one = with_threads(1, draw);
+    assert!(one == with_threads(3, draw));
 }
 
 #[test]

@@ -50,29 +50,81 @@ unsafe impl Sync for Pool {}
 unsafe impl Send for Pool {}
 
 static POOL: AtomicPtr<Pool> = AtomicPtr::new(std::ptr::null_mut());
-static THREADS: AtomicUsize = AtomicUsize::new(0);
+/// What was asked for; 0 before anyone did.
+static REQUESTED: AtomicUsize = AtomicUsize::new(0);
+/// What the system lets run at once; 0 before it was asked.
+static CORES: AtomicUsize = AtomicUsize::new(0);
 thread_local!(static INSIDE: Cell<bool> = const { Cell::new(false) });
 
-/// How many threads take part in a call: what [`set_threads`] said, else the environment variable
-/// `TENGEN_NUM_THREADS`, else what the system (its cgroup limits included) lets this process use.
+/// How many threads take part in a call: [`requested_threads`], but no more than [`cores`], since
+/// threads that take turns on a core are slower than one.
+#[inline]
 pub fn threads() -> usize {
-    match THREADS.load(Ordering::Relaxed) {
-        0 => {
-            let n = std::env::var("TENGEN_NUM_THREADS")
-                .ok()
-                .and_then(|v| v.parse().ok())
-                .filter(|n| *n > 0)
-                .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()));
-            set_threads(n);
-            threads()
-        }
+    requested_threads().min(cores())
+}
+
+/// What [`set_threads`] said, else the environment variable `TENGEN_NUM_THREADS` if it is a number
+/// above 0, else [`cores`].
+#[inline]
+pub fn requested_threads() -> usize {
+    match REQUESTED.load(Ordering::Relaxed) {
+        0 => first_request(),
         n => n,
+    }
+}
+
+#[cold]
+fn first_request() -> usize {
+    let wanted = std::env::var("TENGEN_NUM_THREADS").ok().and_then(|v| v.parse().ok());
+    let n = wanted.filter(|n| *n > 0).unwrap_or_else(cores);
+    // What another thread has set meanwhile stays.
+    match REQUESTED.compare_exchange(0, n, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => n,
+        Err(other) => other,
     }
 }
 
 /// Sets how many threads take part in a call, the caller included; 0 and 1 mean the caller alone.
 pub fn set_threads(n: usize) {
-    THREADS.store(n.clamp(1, 1024), Ordering::Relaxed);
+    REQUESTED.store(n.max(1), Ordering::Relaxed);
+}
+
+/// How many threads the system lets this process run at once, by its affinity and the limits of its
+/// control group, when it was first asked.
+#[inline]
+pub fn cores() -> usize {
+    match CORES.load(Ordering::Relaxed) {
+        0 => {
+            let n = std::thread::available_parallelism().map_or(1, |n| n.get());
+            CORES.store(n, Ordering::Relaxed);
+            n
+        }
+        n => n,
+    }
+}
+
+/// Runs `f` with `n` threads, on fewer cores too; for tests.
+pub fn with_threads<R>(n: usize, f: impl FnOnce() -> R) -> R {
+    with_cores(n, || {
+        let _restore = Restore(&REQUESTED, REQUESTED.swap(n.max(1), Ordering::Relaxed));
+        f()
+    })
+}
+
+/// Runs `f` as if there were `n` cores.
+fn with_cores<R>(n: usize, f: impl FnOnce() -> R) -> R {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
+    let _restore = Restore(&CORES, CORES.swap(n.max(1), Ordering::Relaxed));
+    f()
+}
+
+/// Gives a setting its old value back.
+struct Restore(&'static AtomicUsize, usize);
+impl Drop for Restore {
+    fn drop(&mut self) {
+        self.0.store(self.1, Ordering::Relaxed);
+    }
 }
 
 /// Calls `task(i)` for every `i < tasks`, each once, on several threads.
@@ -270,17 +322,30 @@ mod tests {
 
     #[test]
     fn every_task_runs_once_on_any_number_of_threads() {
+        let run = |tasks: usize| {
+            let hits: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
+            for_each(tasks, |i| {
+                hits[i].fetch_add(1, Ordering::Relaxed);
+            });
+            assert!(hits.iter().all(|h| h.load(Ordering::Relaxed) == 1));
+        };
         for n in [1, 2, 3, 7] {
-            set_threads(n);
-            for tasks in [0, 1, 2, 5, 1000] {
-                for _ in 0..50 {
-                    let hits: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
-                    for_each(tasks, |i| {
-                        hits[i].fetch_add(1, Ordering::Relaxed);
-                    });
-                    assert!(hits.iter().all(|h| h.load(Ordering::Relaxed) == 1));
+            with_threads(n, || {
+                for tasks in [0, 1, 2, 5, 1000] {
+                    (0..50).for_each(|_| run(tasks));
                 }
-            }
+            });
+        }
+    }
+
+    #[test]
+    fn no_more_threads_take_part_than_there_are_cores() {
+        for (cores, asked, used) in [(2, 8, 2), (8, 2, 2), (4, 4, 4), (1, usize::MAX, 1)] {
+            with_cores(cores, || {
+                let _restore = Restore(&REQUESTED, REQUESTED.load(Ordering::Relaxed));
+                set_threads(asked);
+                assert_eq!((threads(), requested_threads()), (used, asked));
+            });
         }
     }
 

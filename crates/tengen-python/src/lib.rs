@@ -12,6 +12,7 @@ mod product;
 mod random;
 mod recurrent;
 mod tensor;
+mod threads;
 
 use pyo3::prelude::*;
 
@@ -31,7 +32,9 @@ fn _tengen(m: &Bound<'_, PyModule>) -> PyResult<()> {
     product::register(m)?;
     random::register(m)?;
     recurrent::register(m)?;
-    functional::register(m)
+    functional::register(m)?;
+    // After the functions of `megengine.functional`, which are named by what is there.
+    threads::register(m)
 }
 
 /// Raises unless there is a device of this name.

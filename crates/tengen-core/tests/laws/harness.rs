@@ -8,6 +8,7 @@
 
 use tengen_core::{DType, GradManager, Result, Tensor, Var, ops};
 use tengen_kernels::lanes::{available, with_isa};
+use tengen_kernels::pool::with_threads;
 
 pub type F = Box<dyn Fn(&[Tensor]) -> Result<Tensor>>;
 
@@ -167,7 +168,6 @@ impl Laws {
 
     /// One thread against several, on inputs large enough to be shared out.
     fn threads(&self) {
-        let all = tengen_core::threads();
         let mut rng = Rng::new(3);
         let inputs: Vec<Tensor> = self
             .inputs
@@ -187,15 +187,13 @@ impl Laws {
             })
             .collect();
         let bits = |threads: usize| -> Option<Vec<u64>> {
-            tengen_core::set_threads(threads);
-            let y = (self.f)(&inputs).ok()?;
+            let y = with_threads(threads, || (self.f)(&inputs)).ok()?;
             Some(y.to_f64_vec().unwrap().iter().map(|v| v.to_bits()).collect())
         };
         let one = bits(1);
         for n in [2, 3] {
             assert!(bits(n) == one, "{}: {n} threads give other bits than one", self.name);
         }
-        tengen_core::set_threads(all);
     }
 
     fn odd_inputs(&self) {

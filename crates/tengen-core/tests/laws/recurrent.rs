@@ -3,6 +3,7 @@
 use crate::harness::{Rng, alone, laws, tensor};
 use tengen_core::ops::{Activation, RecurrentParams};
 use tengen_core::{DType, GradManager, Result, Tensor, Var, ops};
+use tengen_kernels::pool::with_threads;
 
 const BOTH: [Activation; 2] = [Activation::Tanh, Activation::Relu];
 
@@ -168,16 +169,11 @@ fn the_fused_layer_equals_the_composed_one_with_its_gradients() {
 fn values_and_gradients_are_the_same_bits_on_any_number_of_threads() {
     let _alone = alone();
     let (inputs, p) = wide(DType::F32);
-    let all = tengen_core::threads();
-    let run = |threads: usize| {
-        tengen_core::set_threads(threads);
-        trained(|t| fused(t, p), &inputs)
-    };
+    let run = |threads| with_threads(threads, || trained(|t| fused(t, p), &inputs));
     let one = run(1);
     for threads in [2, 5] {
         assert!(run(threads) == one, "{threads} threads");
     }
-    tengen_core::set_threads(all);
 }
 
 #[test]

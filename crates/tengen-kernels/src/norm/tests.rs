@@ -1,5 +1,6 @@
 use super::*;
 use crate::lanes::{available, with_isa};
+use crate::pool::with_threads;
 
 fn noise(n: usize, seed: u64, offset: f64) -> Vec<f64> {
     let mut s = seed;
@@ -115,10 +116,7 @@ fn the_number_of_threads_changes_no_bit() {
         let n = l.runs * l.len;
         let (x, dy) = (noise(n, 1, 3.0), noise(n, 2, 0.1));
         let (w, b) = (noise(l.affine_len(), 3, 1.0), noise(l.affine_len(), 4, 0.0));
-        let of = |threads| {
-            crate::pool::set_threads(threads);
-            run::<f32>(l, &x, &dy, &w, &b)
-        };
+        let of = |threads| with_threads(threads, || run::<f32>(l, &x, &dy, &w, &b));
         for isa in available() {
             with_isa(*isa, || assert!(of(1) == of(2) && of(1) == of(3), "{l:?} {isa:?}"));
         }

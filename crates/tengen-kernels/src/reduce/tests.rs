@@ -44,9 +44,8 @@ fn check<T: Float, F: Fold>(fold: F, shape: [usize; 3], tol: f64) {
         with_isa(*isa, || {
             let mut all = vec![];
             for threads in [1, 2, 3] {
-                pool::set_threads(threads);
                 let mut y = vec![T::default(); outer * inner];
-                reduce(fold, &x, n, inner, &mut y);
+                pool::with_threads(threads, || reduce(fold, &x, n, inner, &mut y));
                 for (at, (y, w)) in y.iter().zip(&want).enumerate() {
                     let y = y.to_f64();
                     assert!((y - w).abs() <= w.abs() * tol, "{y} {w} at {at} of {shape:?} {isa:?}");

@@ -145,14 +145,13 @@ fn results_and_gradients_agree_with_the_definition_on_every_instruction_set() {
 fn bits_do_not_depend_on_the_number_of_threads() {
     for (set, b) in available().iter().flat_map(|s| batches().into_iter().map(move |b| (*s, b))) {
         with_isa(set, || {
-            let (all, case) = (pool::threads(), Case::new(b));
+            let case = Case::new(b);
             let bits = |threads| {
-                pool::set_threads(threads);
-                case.all().map(|v| v.into_iter().map(f32::to_bits).collect::<Vec<_>>())
+                let all = pool::with_threads(threads, || case.all());
+                all.map(|v| v.into_iter().map(f32::to_bits).collect::<Vec<_>>())
             };
             let one = bits(1);
             assert!((2..4).all(|n| bits(n) == one), "{set:?} {b:?}");
-            pool::set_threads(all);
         });
     }
 }
