@@ -14,7 +14,10 @@ mod expr;
 mod math;
 mod portable;
 
-pub use dispatch::{Arch, Isa, Kernel, Portable, available, dispatch, dispatch_on, isa, with_isa};
+pub use dispatch::{
+    Arch, Feature, Isa, Kernel, Portable, available, dispatch, dispatch_on, has, isa, with_isa,
+    with_plain_isa,
+};
 pub use expr::{Expr, Graph, Node, OpCode, trace};
 
 /// The language of elementwise formulas. Implemented by every [`Lane`] (numbers) and by [`Expr`]
