@@ -1,20 +1,18 @@
 //! Matrix multiplication with packed operands.
 //!
 //! C = A·B is computed in tiles that live in registers. Both operands are first packed into panels
-//! in the order in which the tiles read them, `KC` steps of the inner dimension at a time. What is
+//! in the order in which the tiles read them, a block of the inner dimension at a time (`blocks`). What is
 //! packed comes from a [`Source`], so transposed, half-precision and convolution operands need no
 //! copy of their own. Every element of C is summed in the same order whatever the number of
 //! threads.
 
 use crate::lanes::{Arch, Float, Isa, Kernel, Lane, dispatch, isa, prefetch};
-use crate::pool;
+use blocks::{Block, PARALLEL, Plan};
 use std::ops::Range;
 
-/// Steps of the inner dimension per block: many, since C is read and written once per block; a panel
-/// of B and a block of panels of A stay in the second-level cache.
-const KC: usize = 1024;
-/// Columns of B per block: the block stays in the last-level cache.
-const NC: usize = 2048;
+mod blocks;
+pub mod int8;
+mod words;
 
 /// An operand: a matrix seen as `outer` × `k`, where `outer` counts rows of A or columns of B.
 pub trait Source<T>: Sync {
@@ -255,19 +253,7 @@ impl<T: Float> Tile<T> {
     }
 }
 
-/// All tiles of some rows and columns of C, for one block of the inner dimension.
-struct Block<T> {
-    k: usize,
-    a: *const T,
-    b: *const T,
-    c: *mut T,
-    ldc: usize,
-    m: usize,
-    n: usize,
-    accumulate: bool,
-}
-
-impl<T: Float> Kernel for Block<T> {
+impl<T: Float> Kernel for Block<T, T> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
@@ -300,42 +286,18 @@ impl<T: Float> Kernel for Block<T> {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Shared<T>(*mut T);
-// SAFETY: the address is shared; tasks touch parts of their own, as each use says.
-unsafe impl<T> Sync for Shared<T> {}
-// SAFETY: as above.
-unsafe impl<T> Send for Shared<T> {}
-impl<T> Shared<T> {
-    fn at(self, i: usize) -> *mut T {
-        self.0.wrapping_add(i)
-    }
-}
-
 /// Elements that packed A takes: all of it, so that it can serve several multiplications.
 pub fn packed_len<T: Float>(m: usize, k: usize) -> usize {
-    let (rows, _) = tile_of::<T>(isa());
-    m.next_multiple_of(rows) * k
+    plan::<T>(m, 0, k).packed_len()
 }
 
 /// Elements of workspace that [`multiply`] takes.
 pub fn workspace_len<T: Float>(n: usize, k: usize) -> usize {
-    let (_, columns) = tile_of::<T>(isa());
-    n.min(NC).next_multiple_of(columns) * k.min(KC)
+    plan::<T>(0, n, k).workspace_len()
 }
 
-/// Multiplications below this many steps run on the caller alone.
-const PARALLEL: usize = 1 << 16;
-
-/// The most panels of A in a block.
-const HIGH: usize = 6;
-
-/// The most panels of B in a block: few, so that threads end together.
-const WIDE: usize = 4;
-
-/// Blocks of A's panels, of equal height as far as possible: enough to share out.
-fn parts(panels: usize) -> usize {
-    panels.div_ceil(HIGH).max(panels.min(4))
+fn plan<T: Float>(m: usize, n: usize, k: usize) -> Plan {
+    Plan { m, n, steps: k, tile: tile_of::<T>(isa()), head: 0, shared: m * n * k >= PARALLEL }
 }
 
 /// Packs A (`m` × `k`) to `packed`.
@@ -343,24 +305,12 @@ fn parts(panels: usize) -> usize {
 /// # Safety
 /// The source has `m` × `k` elements, and `packed` is writable for [`packed_len`] elements.
 pub unsafe fn pack_a<T: Float>(m: usize, k: usize, a: &impl Source<T>, packed: *mut T) {
-    let (rows, _) = tile_of::<T>(isa());
-    let (panels, out) = (m.div_ceil(rows), Shared(packed));
-    let pack = |from: usize, to: usize| {
-        for (panel, start) in (from..to).flat_map(|p| (0..k).step_by(KC).map(move |s| (p, s))) {
-            let ks = start..(start + KC).min(k);
-            let n = rows.min(m - panel * rows);
-            // Blocks of the inner dimension one after the other, panels within them.
-            let at = start * panels * rows + panel * rows * ks.len();
-            // SAFETY: each panel of each block has a part of `packed` of its own.
-            unsafe {
-                if n < rows {
-                    out.at(at).write_bytes(0, ks.len() * rows);
-                }
-                a.pack(panel * rows, n, ks, out.at(at), rows);
-            }
-        }
-    };
-    if m * k < PARALLEL { pack(0, panels) } else { pool::for_ranges(panels, 4, pack) }
+    let plan = Plan { shared: m * k >= PARALLEL, ..plan::<T>(m, 0, k) };
+    let (rows, _) = plan.tile;
+    // SAFETY: by the contract; the driver asks for parts of A and of `packed` that exist.
+    unsafe {
+        plan.pack_a(packed, &|row, n, ks, dst| a.pack(row, n, ks, dst, rows));
+    }
 }
 
 /// C = A·B, or C += A·B, with A packed by [`pack_a`] on the same instruction set.
@@ -378,61 +328,19 @@ pub unsafe fn multiply<T: Float>(
     accumulate: bool,
     work: *mut T,
 ) {
-    let isa = isa();
-    let (rows, columns) = tile_of::<T>(isa);
-    let panels = m.div_ceil(rows);
-    let (a, w, c) = (Shared(packed.cast_mut()), Shared(work), Shared(c));
-    let serial = m * n * k < PARALLEL;
-    let each = |tasks: usize, task: &(dyn Fn(usize) + Sync)| {
-        if serial { (0..tasks).for_each(task) } else { pool::for_each(tasks, task) }
-    };
-    if k == 0 {
-        for i in (0..m).filter(|_| !accumulate) {
-            // SAFETY: C has `m` rows of `n` elements.
-            unsafe { c.at(i * ldc).write_bytes(0, n) };
-        }
-        return;
-    }
-    for jc in (0..n).step_by(NC) {
-        let width = (n - jc).min(NC);
-        let b_panels = width.div_ceil(columns);
-        for start in (0..k).step_by(KC) {
-            let ks = start..(start + KC).min(k);
-            let steps = ks.len();
-            each(b_panels.div_ceil(4), &|group| {
-                for p in group * 4..b_panels.min(group * 4 + 4) {
-                    let n = columns.min(width - p * columns);
-                    let dst = w.at(p * columns * steps);
-                    // SAFETY: each panel has a part of the workspace of its own.
-                    unsafe {
-                        if n < columns {
-                            dst.write_bytes(0, steps * columns);
-                        }
-                        b.pack(jc + p * columns, n, ks.clone(), dst, columns);
-                    }
-                }
-            });
-            // A block of A's panels stays in the second-level cache; a share of B's panels each.
-            let (down, across) = (parts(panels), b_panels.div_ceil(WIDE));
-            each(down * across, &|task| {
-                let (i, j) = (task / across, task % across);
-                let (top, bottom) = (i * panels / down * rows, (i + 1) * panels / down * rows);
-                let left = j * b_panels / across * columns;
-                let right = (j + 1) * b_panels / across * columns;
-                let block = Block {
-                    k: steps,
-                    a: a.at(start * panels * rows + top * steps).cast_const(),
-                    b: w.at(left * steps).cast_const(),
-                    c: c.at(top * ldc + jc + left),
-                    ldc,
-                    m: m.min(bottom) - top,
-                    n: width.min(right) - left,
-                    accumulate: accumulate || start > 0,
-                };
-                debug_assert!(crate::lanes::isa() == isa);
-                dispatch(block);
-            });
-        }
+    let plan = plan::<T>(m, n, k);
+    let (_, columns) = plan.tile;
+    // SAFETY: by the contract; the driver asks for parts of B and of the workspace that exist.
+    unsafe {
+        plan.multiply(
+            packed,
+            c,
+            ldc,
+            accumulate,
+            work,
+            &|column, n, ks, dst| b.pack(column, n, ks, dst, columns),
+            &|block| dispatch(block),
+        );
     }
 }
 

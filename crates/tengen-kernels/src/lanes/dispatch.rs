@@ -54,6 +54,15 @@ pub enum Isa {
     Avx512 = 3,
 }
 
+/// Instructions that a machine may have beyond an instruction set; some kernels use them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feature {
+    /// Sums of products of 8-bit integers: AVX-512 VNNI beside AVX-512, AVX-VNNI beside AVX2.
+    Vnni,
+    /// Sums of products of bf16: AVX-512 BF16 beside AVX-512.
+    Bf16,
+}
+
 /// Code that is compiled once per instruction set.
 pub trait Kernel {
     /// What it gives.
@@ -63,7 +72,10 @@ pub trait Kernel {
     fn run<A: Arch>(self) -> Self::Output;
 }
 
+/// The instruction set in use (0: not yet chosen) and, as a bit, whether features are ignored.
 static CURRENT: AtomicU8 = AtomicU8::new(0);
+/// The bit of [`CURRENT`] that says that features are ignored.
+const PLAIN: u8 = 1 << 7;
 
 /// The instruction sets that this machine has, fastest last.
 pub fn available() -> &'static [Isa] {
@@ -94,7 +106,7 @@ pub fn available() -> &'static [Isa] {
 /// `TENGEN_ISA` (`portable`, `avx2`, `avx512`) names, if the machine has it.
 #[inline]
 pub fn isa() -> Isa {
-    match CURRENT.load(Ordering::Relaxed) {
+    match CURRENT.load(Ordering::Relaxed) & !PLAIN {
         1 => Isa::Portable,
         2 => Isa::Avx2,
         3 => Isa::Avx512,
@@ -113,8 +125,34 @@ fn choose() -> Isa {
     isa
 }
 
+/// Whether the machine has a feature that goes with the instruction set in use.
+pub fn has(feature: Feature) -> bool {
+    let isa = isa();
+    if CURRENT.load(Ordering::Relaxed) & PLAIN != 0 {
+        return false;
+    }
+    match (isa, feature) {
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx512, Feature::Vnni) => is_x86_feature_detected!("avx512vnni"),
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx2, Feature::Vnni) => is_x86_feature_detected!("avxvnni"),
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx512, Feature::Bf16) => is_x86_feature_detected!("avx512bf16"),
+        _ => false,
+    }
+}
+
 /// Runs `f` with every kernel of the process on `isa`, if the machine has it; for tests.
 pub fn with_isa<R>(isa: Isa, f: impl FnOnce() -> R) -> Option<R> {
+    with(isa, 0, f)
+}
+
+/// As [`with_isa`], without any [`Feature`].
+pub fn with_plain_isa<R>(isa: Isa, f: impl FnOnce() -> R) -> Option<R> {
+    with(isa, PLAIN, f)
+}
+
+fn with<R>(isa: Isa, plain: u8, f: impl FnOnce() -> R) -> Option<R> {
     static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
     if !available().contains(&isa) {
         return None;
@@ -126,7 +164,7 @@ pub fn with_isa<R>(isa: Isa, f: impl FnOnce() -> R) -> Option<R> {
             CURRENT.store(self.0, Ordering::Relaxed);
         }
     }
-    let _restore = Restore(CURRENT.swap(isa as u8, Ordering::Relaxed));
+    let _restore = Restore(CURRENT.swap(isa as u8 | plain, Ordering::Relaxed));
     Some(f())
 }
 

@@ -15,7 +15,10 @@ mod half;
 mod math;
 mod portable;
 
-pub use dispatch::{Arch, Isa, Kernel, Portable, available, dispatch, dispatch_on, isa, with_isa};
+pub use dispatch::{
+    Arch, Feature, Isa, Kernel, Portable, available, dispatch, dispatch_on, has, isa, with_isa,
+    with_plain_isa,
+};
 pub use expr::{Expr, Graph, Node, OpCode, trace};
 pub use half::Half;
 
