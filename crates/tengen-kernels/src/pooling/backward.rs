@@ -6,7 +6,6 @@ use super::forward::{CountMode, divide};
 use super::spread::{Columns, Spread};
 use super::{Float, Pool2d};
 use crate::lanes::{Arch, Kernel, Lane, dispatch};
-use crate::rows::Terms;
 use std::ops::Range;
 
 /// The gradient of max pooling: each `dy` is added to `dx` at every element of its window that
@@ -57,21 +56,27 @@ impl<T: Float> Max<'_, T> {
     #[inline(always)]
     fn taps<L: Lane<T = T>, const TAPS: usize>(self, taps: usize) {
         let Self { p, src, y, dy, dx } = self;
-        let ow = p.output.1;
+        let (ow, outputs) = (p.output.1, y.len() / p.output.1);
+        assert_eq!(src.len(), dx.len(), "as many elements as gradients");
         for c in p.columns() {
             // Nothing equals NaN.
             let nan = T::from_f64(f64::NAN);
-            let (mut maxima, mut shares) = (Spread::new(nan), Spread::new(T::ZERO));
-            for output in 0..y.len() / ow {
-                let rows = Rows::start(p, &c, output, dx);
-                let outputs = output * ow + c.outputs.start..output * ow + c.outputs.end;
-                maxima.put(p, &c, &y[outputs.clone()], nan);
-                shares.put(p, &c, &dy[outputs], T::ZERO);
-                for row in rows.each(p, &c) {
-                    let x = &src[row.at..];
-                    let terms = Ties::<T, TAPS> { x, maxima: &maxima, shares: &shares, taps };
-                    row.add::<L>(p, &terms, dx);
+            let (maxima, shares) = (Spread::new(nan), Spread::new(T::ZERO));
+            let empty = Ties::<T, TAPS> { src, maxima, shares, taps };
+            let (mut a, mut b) = (empty.clone(), empty);
+            let (mut next, mut current) = (&mut a, &mut b);
+            // A row is spread while the one before it is added, and read when it has settled.
+            for output in 0..=outputs {
+                if output < outputs {
+                    let at = output * ow + c.outputs.start..output * ow + c.outputs.end;
+                    next.maxima.put(p, &c, &y[at.clone()], nan);
+                    next.shares.put(p, &c, &dy[at], T::ZERO);
                 }
+                if output > 0 {
+                    let rows = Rows::start(p, &c, output - 1, dx);
+                    add_rows::<L>(p, &c, rows, current, dx);
+                }
+                std::mem::swap(&mut next, &mut current);
             }
         }
     }
@@ -82,13 +87,15 @@ impl<T: Float> Max<'_, T> {
         let Self { p, src, y, dy, dx } = self;
         let all = Columns { at: 0..p.input.1, outputs: 0..p.output.1 };
         for output in 0..y.len() / p.output.1 {
-            for row in Rows::start(p, &all, output, dx).each(p, &all) {
-                if row.fresh {
-                    dx[row.at..row.at + row.n].fill(T::ZERO);
+            let Rows { plane, rows, fresh } = Rows::start(p, &all, output, dx);
+            for row in rows {
+                let at = plane + row * p.input.1;
+                if row >= fresh {
+                    dx[at..at + p.input.1].fill(T::ZERO);
                 }
                 for ox in all.outputs.clone() {
                     let (w, o) = (p.window(ox), output * p.output.1 + ox);
-                    let part = row.at + w.start..row.at + w.end;
+                    let part = at + w.start..at + w.end;
                     let (y, g) = (L::splat(y[o]), L::splat(dy[o]));
                     add_ties(y, g, &src[part.clone()], &mut dx[part]);
                 }
@@ -121,105 +128,201 @@ impl<T: Float> Kernel for Average<'_, T> {
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { p, mode, dy, dx } = self;
+        let outputs = dy.len() / p.output.1;
         for c in p.columns() {
-            let mut spread = Spread::new(T::ZERO);
-            let mut sums = Spread::new(T::ZERO);
-            let mut shares = Spread::new(T::ZERO);
-            for output in 0..dy.len() / p.output.1 {
-                let rows = Rows::start(p, &c, output, dx);
-                let out = output * p.output.1;
-                let from = &dy[out + c.outputs.start..out + c.outputs.end];
-                let oy = output % p.output.0;
-                let terms = match p.taps() {
-                    Some(taps) => {
-                        let shares = &mut shares.0[..from.len()];
-                        shares.copy_from_slice(from);
-                        divide(p, mode, oy, c.outputs.start, shares);
-                        spread.put(p, &c, shares, T::ZERO);
-                        if taps == 1 {
-                            &spread
-                        } else {
-                            add_taps::<T::Lane<A>>(&spread, taps, c.at.len(), &mut sums);
-                            &sums
-                        }
+            let (row, shares) = (Spread::new(T::ZERO), Spread::new(T::ZERO));
+            let empty = Sums { row, shares, taps: 1 };
+            let (mut a, mut b) = (empty.clone(), empty);
+            let (mut next, mut current) = (&mut a, &mut b);
+            // As in `Max::taps`.
+            for output in 0..=outputs {
+                if output < outputs {
+                    let at = output * p.output.1;
+                    let dy = &dy[at + c.outputs.start..at + c.outputs.end];
+                    next.put::<T::Lane<A>>(p, mode, &c, output % p.output.0, dy);
+                }
+                if output > 0 {
+                    let rows = Rows::start(p, &c, output - 1, dx);
+                    add_rows::<T::Lane<A>>(p, &c, rows, current, dx);
+                }
+                std::mem::swap(&mut next, &mut current);
+            }
+        }
+    }
+}
+
+/// What each column gets from the outputs of one row.
+trait Shares<L: Lane> {
+    /// What elements of a column have in common.
+    type Column: Copy;
+    /// The columns of a register from `i` on.
+    fn columns(&self, i: usize) -> Self::Column;
+    /// The shares of the elements in these columns of a row, `r` of them from `at` on.
+    ///
+    /// # Safety
+    /// The input has these elements.
+    unsafe fn of(&self, columns: Self::Column, at: usize, r: usize) -> L;
+}
+
+/// Sums of the shares of the outputs whose windows cover a column.
+#[derive(Clone)]
+struct Sums<T> {
+    /// Those of one row of outputs.
+    row: Spread<T>,
+    shares: Spread<T>,
+    taps: usize,
+}
+
+impl<T: Float> Sums<T> {
+    #[inline(always)]
+    fn put<L: Lane<T = T>>(
+        &mut self,
+        p: &Pool2d,
+        mode: CountMode,
+        c: &Columns,
+        oy: usize,
+        dy: &[T],
+    ) {
+        if let Some(taps) = p.taps() {
+            self.row.0[..dy.len()].copy_from_slice(dy);
+            if p.counts_alike(mode) {
+                let count = L::splat(p.count());
+                for i in (0..dy.len()).step_by(L::W) {
+                    self.row.set(i, Lane::div(self.row.register::<L>(i), count));
+                }
+            } else {
+                divide(p, mode, oy, c.outputs.start, &mut self.row.0[..dy.len()]);
+            }
+            self.shares.put(p, c, &self.row.0[..dy.len()], T::ZERO);
+            self.taps = taps;
+            return;
+        }
+        // Windows too wide for taps are added up here.
+        self.shares.0.fill(T::ZERO);
+        for (ox, dy) in c.outputs.clone().zip(dy) {
+            let mut share = [*dy];
+            divide(p, mode, oy, ox, &mut share);
+            let w = p.window(ox);
+            let w = w.start.max(c.at.start)..w.end.min(c.at.end);
+            let to = &mut self.shares.0[w.start - c.at.start..w.end - c.at.start];
+            to.iter_mut().for_each(|t| *t = *t + share[0]);
+        }
+    }
+}
+
+impl<L: Lane<T: Float>> Shares<L> for Sums<L::T> {
+    type Column = L;
+    #[inline(always)]
+    fn columns(&self, i: usize) -> L {
+        let mut sum = self.shares.register::<L>(i);
+        for k in 1..self.taps {
+            sum = Lane::add(sum, self.shares.register(i + k));
+        }
+        sum
+    }
+    #[inline(always)]
+    unsafe fn of(&self, columns: L, _: usize, _: usize) -> L {
+        columns
+    }
+}
+
+/// The shares of the outputs that equal an element; `TAPS` is `taps`, or 0 for any number.
+#[derive(Clone)]
+struct Ties<'a, T, const TAPS: usize> {
+    src: &'a [T],
+    maxima: Spread<T>,
+    shares: Spread<T>,
+    taps: usize,
+}
+
+impl<L: Lane<T: Float>, const TAPS: usize> Shares<L> for Ties<'_, L::T, TAPS> {
+    type Column = (usize, [[L; 2]; TAPS]);
+    #[inline(always)]
+    fn columns(&self, i: usize) -> Self::Column {
+        let mut taps = [[L::splat(L::T::ZERO); 2]; TAPS];
+        for k in 0..TAPS {
+            taps[k] = [self.maxima.register(i + k), self.shares.register(i + k)];
+        }
+        (i, taps)
+    }
+    #[inline(always)]
+    unsafe fn of(&self, (i, taps): Self::Column, at: usize, r: usize) -> L {
+        let zero = L::splat(L::T::ZERO);
+        // SAFETY: by the contract.
+        let x = unsafe {
+            let x = self.src.as_ptr().add(at);
+            if r == L::W { L::load(x) } else { L::load_n(x, r) }
+        };
+        let mut sum = zero;
+        for k in 0..TAPS {
+            let [y, g] = taps[k];
+            let share = L::sel(x.eq(y), g, zero);
+            sum = if k == 0 { share } else { Lane::add(sum, share) };
+        }
+        if TAPS == 0 {
+            for k in i..i + self.taps {
+                let share = L::sel(x.eq(self.maxima.register(k)), self.shares.register(k), zero);
+                sum = Lane::add(sum, share);
+            }
+        }
+        sum
+    }
+}
+
+/// Adds the shares to the elements of the rows in these columns.
+#[inline(always)]
+fn add_rows<L: Lane>(
+    p: &Pool2d,
+    c: &Columns,
+    rows: Rows,
+    shares: &impl Shares<L>,
+    dx: &mut [L::T],
+) {
+    let Rows { plane, rows, fresh } = rows;
+    let (w, n) = (p.input.1, c.at.len());
+    let start = plane + c.at.start;
+    assert!(rows.end > 0 && start + (rows.end - 1) * w + n <= dx.len(), "rows of the input");
+    let whole = n - n % L::W;
+    // What a whole register at the end of a row has beyond it is later rows': where something is
+    // added, they get 0 added; elsewhere they are 0, or yet to be written. So ends come first.
+    if whole < n {
+        let columns = shares.columns(whole);
+        for y in rows.clone() {
+            let at = start + y * w + whole;
+            let fits = p.is_narrow() && at + L::W <= dx.len();
+            let r = if fits { L::W } else { n - whole };
+            // SAFETY: `r` elements from `at` are in `dx`, and as many are in the input.
+            unsafe {
+                let mut v = shares.of(columns, at, r).keep(n - whole, L::splat(L::T::default()));
+                let to = dx.as_mut_ptr().add(at);
+                if fits {
+                    if y < fresh {
+                        v = Lane::add(L::load(to), v);
                     }
-                    None => {
-                        sums.0.fill(T::ZERO);
-                        for (ox, dy) in c.outputs.clone().zip(from) {
-                            let mut share = [*dy];
-                            divide(p, mode, oy, ox, &mut share);
-                            let w = p.window(ox);
-                            let w = w.start.max(c.at.start)..w.end.min(c.at.end);
-                            let to = &mut sums.0[w.start - c.at.start..w.end - c.at.start];
-                            to.iter_mut().for_each(|t| *t = *t + share[0]);
-                        }
-                        &sums
+                    v.store(to);
+                } else {
+                    if y < fresh {
+                        v = Lane::add(L::load_n(to, r), v);
                     }
-                };
-                for row in rows.each(p, &c) {
-                    row.add::<T::Lane<A>>(p, &Same(terms), dx);
+                    v.store_n(to, r);
                 }
             }
         }
     }
-}
-
-/// Adds up the places that each of `n` columns reads.
-#[inline(always)]
-fn add_taps<L: Lane<T: Float>>(
-    spread: &Spread<L::T>,
-    taps: usize,
-    n: usize,
-    sums: &mut Spread<L::T>,
-) {
-    for i in (0..n).step_by(L::W) {
-        // SAFETY: a spread has room for a register that starts at any column, and for its taps.
-        unsafe {
-            let mut sum = L::load(spread.0.as_ptr().add(i));
-            for k in 1..taps {
-                sum = Lane::add(sum, L::load(spread.0.as_ptr().add(i + k)));
+    for i in (0..whole).step_by(L::W) {
+        let columns = shares.columns(i);
+        for y in rows.clone() {
+            let at = start + y * w + i;
+            // SAFETY: a register from `at` on is in `dx` and in the input.
+            unsafe {
+                let to = dx.as_mut_ptr().add(at);
+                let mut v = shares.of(columns, at, L::W);
+                if y < fresh {
+                    v = Lane::add(L::load(to), v);
+                }
+                v.store(to);
             }
-            sum.store(sums.0.as_mut_ptr().add(i));
         }
-    }
-}
-
-/// The shares of the outputs that equal an element.
-struct Ties<'a, T, const TAPS: usize> {
-    x: &'a [T],
-    maxima: &'a Spread<T>,
-    shares: &'a Spread<T>,
-    taps: usize,
-}
-
-impl<L: Lane, const TAPS: usize> Terms<L, 1> for Ties<'_, L::T, TAPS> {
-    #[inline(always)]
-    fn at(&self, i: usize, r: usize) -> [L; 1] {
-        let zero = L::splat(L::T::default());
-        // SAFETY: the slice has `r` elements from `i`, by `Row::add`; a spread has room for a
-        // register that starts at any column, and for its taps.
-        unsafe {
-            let x = self.x.as_ptr().add(i);
-            let x = if r == L::W { L::load(x) } else { L::load_n(x, r) };
-            let (maxima, shares) = (self.maxima.0.as_ptr().add(i), self.shares.0.as_ptr().add(i));
-            let mut sum = L::sel(x.eq(L::load(maxima)), L::load(shares), zero);
-            for k in 1..if TAPS == 0 { self.taps } else { TAPS } {
-                let share = L::sel(x.eq(L::load(maxima.add(k))), L::load(shares.add(k)), zero);
-                sum = Lane::add(sum, share);
-            }
-            [sum]
-        }
-    }
-}
-
-/// What each column gets from all outputs.
-struct Same<'a, T>(&'a Spread<T>);
-
-impl<L: Lane> Terms<L, 1> for Same<'_, L::T> {
-    #[inline(always)]
-    fn at(&self, i: usize, _: usize) -> [L; 1] {
-        // SAFETY: a spread has room for a register that starts at any column.
-        [unsafe { L::load(self.0.0.as_ptr().add(i)) }]
     }
 }
 
@@ -246,60 +349,5 @@ impl Rows {
             dx[plane + y * w + c.at.start..plane + y * w + c.at.end].fill(T::ZERO);
         }
         Rows { plane, fresh: written.max(rows.start), rows }
-    }
-
-    #[inline(always)]
-    fn each(self, p: &Pool2d, c: &Columns) -> impl Iterator<Item = Row> + use<> {
-        let (w, from, n) = (p.input.1, c.at.start, c.at.len());
-        let Rows { plane, rows, fresh } = self;
-        rows.map(move |y| Row { at: plane + y * w + from, n, fresh: y >= fresh })
-    }
-}
-
-/// Neighbouring columns of one row of the input.
-struct Row {
-    /// The first element.
-    at: usize,
-    n: usize,
-    /// Whether nothing has been written to it.
-    fresh: bool,
-}
-
-impl Row {
-    /// Adds a term to each element of `dx` that is in this row.
-    #[inline(always)]
-    fn add<L: Lane>(self, p: &Pool2d, terms: &impl Terms<L, 1>, dx: &mut [L::T]) {
-        let Row { at, n, fresh } = self;
-        let dx = &mut dx[at..];
-        assert!(n <= dx.len(), "a row outside its plane");
-        let zero = L::splat(L::T::default());
-        let mut i = 0;
-        while i < n {
-            let left = n - i;
-            // What a whole register has beyond the row is later rows': where something is added,
-            // they get 0 added; elsewhere they are 0, or yet to be written.
-            let whole = left >= L::W || (p.is_narrow() && i + L::W <= dx.len());
-            let r = if whole { L::W } else { left };
-            let [mut v] = terms.at(i, r);
-            if left < L::W {
-                v = v.keep(left, zero);
-            }
-            // SAFETY: `r` elements from `i` are in the slice.
-            unsafe {
-                let to = dx.as_mut_ptr().add(i);
-                if whole {
-                    if !fresh {
-                        v = Lane::add(L::load(to), v);
-                    }
-                    v.store(to);
-                } else {
-                    if !fresh {
-                        v = Lane::add(L::load_n(to, r), v);
-                    }
-                    v.store_n(to, r);
-                }
-            }
-            i += L::W;
-        }
     }
 }

@@ -26,6 +26,16 @@ struct Block {
 }
 
 impl Pool2d {
+    /// Whether all windows count as many elements.
+    pub(super) fn counts_alike(&self, mode: CountMode) -> bool {
+        mode == CountMode::IncludePadding || self.padding == (0, 0)
+    }
+
+    /// How many elements a whole window has.
+    pub(super) fn count<T: Float>(&self) -> T {
+        T::from_count(self.kernel.0 * self.kernel.1)
+    }
+
     /// Splits an output row into blocks whose windows fit the buffer.
     fn blocks(&self) -> impl Iterator<Item = Block> + use<> {
         let (kernel, stride, padding) = (self.kernel.1, self.stride.1, self.padding.1);
@@ -97,8 +107,8 @@ pub(super) fn divide<T: Float>(
     first: usize,
     out: &mut [T],
 ) {
-    if mode == CountMode::IncludePadding || p.padding == (0, 0) {
-        let n = T::from_count(p.kernel.0 * p.kernel.1);
+    if p.counts_alike(mode) {
+        let n = p.count();
         out.iter_mut().for_each(|v| *v = *v / n);
         return;
     }

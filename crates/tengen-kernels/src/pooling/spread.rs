@@ -1,6 +1,7 @@
 //! How the outputs of one row reach the columns of the input.
 
 use super::{Float, Pool2d};
+use crate::lanes::Lane;
 use std::ops::Range;
 
 /// The most columns that are done at once.
@@ -59,6 +60,22 @@ impl<T: Float> Spread<T> {
         Spread([fill; ROOM])
     }
 
+    /// A register of places; outputs that the last column reads are followed by enough others.
+    #[inline(always)]
+    pub(super) fn register<L: Lane<T = T>>(&self, i: usize) -> L {
+        let places = &self.0[i..i + L::W];
+        // SAFETY: as many elements as a register has.
+        unsafe { L::load(places.as_ptr()) }
+    }
+
+    /// Replaces a register of places.
+    #[inline(always)]
+    pub(super) fn set<L: Lane<T = T>>(&mut self, i: usize, v: L) {
+        let places = &mut self.0[i..i + L::W];
+        // SAFETY: as many elements as a register has.
+        unsafe { v.store(places.as_mut_ptr()) }
+    }
+
     /// Puts the outputs that reach `c` in their places; always the same ones for the same columns,
     /// so what lies between them stays. `values` are those of `c.outputs`.
     #[inline(always)]
@@ -72,38 +89,72 @@ impl<T: Float> Spread<T> {
             let to = &mut self.0[at..=at + last * stride];
             match stride {
                 1 => to.copy_from_slice(values),
-                2 => {
-                    let (pairs, end) = to.as_chunks_mut::<2>();
-                    pairs.iter_mut().zip(values).for_each(|(to, &v)| *to = [v, fill]);
-                    end[0] = values[last];
-                }
+                2 => pairs::<T, false>(values, &mut self.0[at..at + 2 * values.len()], fill),
                 s => to.iter_mut().step_by(s).zip(values).for_each(|(to, &v)| *to = v),
             }
             return;
         }
         // Only the first and the last window may reach beyond the columns.
-        let (from, to) = (c.at.start, c.at.end);
-        let edge = |ox: usize| {
-            let w = p.window(ox);
-            w.start.max(from) - from..w.end.min(to) - from
+        let start = (first as isize) - (padding + c.at.start) as isize;
+        let end = start + (last * stride + kernel) as isize;
+        let (cut_first, cut_last) = (start < 0, end > c.at.len() as isize);
+        let clipped = |i: isize| {
+            let at = start + i * stride as isize;
+            let to = (at + kernel as isize).min(c.at.len() as isize);
+            at.max(0) as usize..to.max(0) as usize
         };
-        self.0[edge(c.outputs.start)].fill(values[0]);
-        self.0[edge(c.outputs.start + last)].fill(values[last]);
-        if last < 2 {
-            return;
+        let mut beyond = 0;
+        if cut_first {
+            let at = clipped(0);
+            beyond = at.end;
+            self.0[at].fill(values[0]);
         }
-        let at = first + stride - padding - from;
-        let (inner, values) = (&mut self.0[at..at + (last - 1) * stride], &values[1..last]);
-        match (kernel, stride) {
-            (1, 1) => inner.copy_from_slice(values),
-            (2, 2) => {
-                let pairs = inner.as_chunks_mut::<2>().0;
-                pairs.iter_mut().zip(values).for_each(|(to, &v)| *to = [v; 2]);
+        let (from, to) = (usize::from(cut_first), values.len() - usize::from(cut_last));
+        if from < to {
+            let at = (start + (from * stride) as isize) as usize;
+            let values = &values[from..to];
+            beyond = at + (values.len() - 1) * stride + kernel;
+            let inner = &mut self.0[at..beyond + BLOCK];
+            match (kernel, stride) {
+                (1, 1) => inner[..values.len()].copy_from_slice(values),
+                (2, 2) => pairs::<T, true>(values, &mut inner[..2 * values.len()], fill),
+                // What a block has beyond its window is the next windows'.
+                _ if kernel == stride && kernel <= BLOCK => {
+                    for (i, v) in values.iter().enumerate() {
+                        inner[i * stride..][..BLOCK].copy_from_slice(&[*v; BLOCK]);
+                    }
+                }
+                _ => inner.chunks_mut(stride).zip(values).for_each(|(to, &v)| to[..kernel].fill(v)),
             }
-            _ => inner
-                .chunks_exact_mut(stride)
-                .zip(values)
-                .for_each(|(to, &v)| to[..kernel].iter_mut().for_each(|t| *t = v)),
         }
+        if cut_last {
+            let at = clipped(last as isize);
+            beyond = at.end;
+            self.0[at].fill(values[last]);
+        }
+        self.0[beyond..beyond + BLOCK].copy_from_slice(&[fill; BLOCK]);
+    }
+}
+
+/// Elements that are put in place at once.
+const BLOCK: usize = 16;
+
+/// Puts each value before a `fill`, or, if `SAME`, before itself once more. Blocks of a constant
+/// length are moved in registers; the last one may overlap the one before it.
+#[inline(always)]
+fn pairs<T: Float, const SAME: bool>(values: &[T], to: &mut [T], fill: T) {
+    const HALF: usize = BLOCK / 2;
+    let second = |v: T| if SAME { v } else { fill };
+    if values.len() < HALF {
+        let pairs = to.as_chunks_mut::<2>().0.iter_mut();
+        return pairs.zip(values).for_each(|(to, &v)| *to = [v, second(v)]);
+    }
+    for i in (0..values.len()).step_by(HALF) {
+        let at = i.min(values.len() - HALF);
+        let mut block = [fill; BLOCK];
+        for (pair, &v) in block.as_chunks_mut::<2>().0.iter_mut().zip(&values[at..at + HALF]) {
+            *pair = [v, second(v)];
+        }
+        to[2 * at..2 * at + BLOCK].copy_from_slice(&block);
     }
 }
