@@ -152,3 +152,18 @@ fn a_view_past_the_end_is_refused() {
     let plan = CopyPlan::to_contiguous(&[2, 2], &[3, 1]).unwrap();
     plan.pack(&[0u8; 4], 0, &mut [0; 4], 0..2);
 }
+
+#[test]
+fn copies_past_the_caches_are_copies() {
+    let (rows, n) = (5, PAST / 16);
+    let src: Vec<u32> = (0..rows * n).map(|i| (i as u32).wrapping_mul(0x9e37_79b9)).collect();
+    for isa in available() {
+        let mut dst = vec![7u32; rows * (n + 3)];
+        let plan = CopyPlan::from_contiguous(&[rows, n], &[n as isize + 3, 1]).unwrap();
+        with_isa(*isa, || plan.copy(&src, 0, &mut dst, 1));
+        for (row, from) in dst[1..].chunks(n + 3).zip(src.chunks(n)) {
+            assert!(row[..n] == *from, "{isa:?}");
+            assert!(row[n..].iter().all(|v| *v == 7), "{isa:?}");
+        }
+    }
+}

@@ -28,7 +28,7 @@ macro_rules! lane {
      $set1:ident $add:ident $sub:ident $mul:ident $div:ident $xor:ident $fma:ident $min:ident
      $max:ident $sqrt:ident $andnot:ident $and:ident $or:ident $cmp:ident $blend:ident $round:ident
      $ld:ident $st:ident $mld:ident $mst:ident $bits:ident $cast:ident
-     $transpose:ident, {$($half:item)*}) => {
+     $stream:ident $transpose:ident, {$($half:item)*}) => {
         #[doc = concat!("A 256-bit register of ", stringify!($t), ".")]
         #[derive(Clone, Copy)]
         #[repr(transparent)]
@@ -50,6 +50,10 @@ macro_rules! lane {
             #[inline(always)]
             unsafe fn store(self, p: *mut $t) {
                 op!($st(p, self.0))
+            }
+            #[inline(always)]
+            unsafe fn stream(self, p: *mut $t) {
+                op!($stream(p, self.0))
             }
             #[inline(always)]
             unsafe fn load_n(p: *const $t, n: usize) -> Self {
@@ -313,7 +317,7 @@ _mm256_set1_ps _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps _mm256_xo
 _mm256_fmadd_ps _mm256_min_ps _mm256_max_ps _mm256_sqrt_ps _mm256_andnot_ps _mm256_and_ps
 _mm256_or_ps _mm256_cmp_ps _mm256_blendv_ps _mm256_round_ps _mm256_loadu_ps _mm256_storeu_ps
 _mm256_maskload_ps _mm256_maskstore_ps _mm256_movemask_ps _mm256_castsi256_ps
-transpose_ps, {
+_mm256_stream_ps transpose_ps, {
     #[inline(always)]
     unsafe fn load_half<H: Half>(p: *const H, n: usize) -> Self {
         op!({
@@ -354,4 +358,4 @@ lane!(F64x4, f64, __m256d, 4, true, first64, pow2_pd, frexp_pd,
     _mm256_fmadd_pd _mm256_min_pd _mm256_max_pd _mm256_sqrt_pd _mm256_andnot_pd _mm256_and_pd
     _mm256_or_pd _mm256_cmp_pd _mm256_blendv_pd _mm256_round_pd _mm256_loadu_pd _mm256_storeu_pd
     _mm256_maskload_pd _mm256_maskstore_pd _mm256_movemask_pd _mm256_castsi256_pd
-    transpose_pd, {});
+    _mm256_stream_pd transpose_pd, {});

@@ -17,7 +17,7 @@ macro_rules! lane {
      $set1:ident $add:ident $sub:ident $mul:ident $div:ident $xor:ident $abs:ident $fma:ident
      $min:ident $max:ident $sqrt:ident $andnot:ident $and:ident $or:ident $cmp:ident $blend:ident
      $round:ident $scalef:ident $getexp:ident $getmant:ident $ld:ident $st:ident $mld:ident
-     $mst:ident $transpose:ident, {$($half:item)*}) => {
+     $mst:ident $stream:ident $transpose:ident, {$($half:item)*}) => {
         #[doc = concat!("A 512-bit register of ", stringify!($t), ".")]
         #[derive(Clone, Copy)]
         #[repr(transparent)]
@@ -46,6 +46,10 @@ macro_rules! lane {
             #[inline(always)]
             unsafe fn store(self, p: *mut $t) {
                 op!($st(p, self.0))
+            }
+            #[inline(always)]
+            unsafe fn stream(self, p: *mut $t) {
+                op!($stream(p, self.0))
             }
             #[inline(always)]
             unsafe fn load_n(p: *const $t, n: usize) -> Self {
@@ -240,7 +244,7 @@ _mm512_set1_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps _mm512_xo
 _mm512_abs_ps _mm512_fmadd_ps _mm512_min_ps _mm512_max_ps _mm512_sqrt_ps _mm512_andnot_ps
 _mm512_and_ps _mm512_or_ps _mm512_cmp_ps_mask _mm512_mask_blend_ps _mm512_roundscale_ps
 _mm512_scalef_ps _mm512_getexp_ps _mm512_getmant_ps _mm512_loadu_ps _mm512_storeu_ps
-_mm512_maskz_loadu_ps _mm512_mask_storeu_ps transpose_ps, {
+_mm512_maskz_loadu_ps _mm512_mask_storeu_ps _mm512_stream_ps transpose_ps, {
     #[inline(always)]
     unsafe fn load_half<H: Half>(p: *const H, n: usize) -> Self {
         op!({
@@ -273,4 +277,4 @@ lane!(F64x8, f64, __m512d, __mmask8, 8, true,
     _mm512_abs_pd _mm512_fmadd_pd _mm512_min_pd _mm512_max_pd _mm512_sqrt_pd _mm512_andnot_pd
     _mm512_and_pd _mm512_or_pd _mm512_cmp_pd_mask _mm512_mask_blend_pd _mm512_roundscale_pd
     _mm512_scalef_pd _mm512_getexp_pd _mm512_getmant_pd _mm512_loadu_pd _mm512_storeu_pd
-    _mm512_maskz_loadu_pd _mm512_mask_storeu_pd transpose_pd, {});
+    _mm512_maskz_loadu_pd _mm512_mask_storeu_pd _mm512_stream_pd transpose_pd, {});

@@ -180,6 +180,16 @@ pub trait Lane: Copy + Send + Sync + 'static {
     /// # Safety
     /// `p` is valid for writing `W` elements.
     unsafe fn store(self, p: *mut Self::T);
+    /// [`Lane::store`] past the caches. Before another thread may read what was written, this one
+    /// calls [`fence`].
+    ///
+    /// # Safety
+    /// `p` is valid for writing `W` elements, and a multiple of their size.
+    #[inline(always)]
+    unsafe fn stream(self, p: *mut Self::T) {
+        // SAFETY: by the contract.
+        unsafe { self.store(p) }
+    }
     /// Reads the first `n` ≤ `W` elements; the rest are 0.
     ///
     /// # Safety
@@ -331,6 +341,16 @@ pub fn prefetch<T>(p: *const T) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = p;
+}
+
+/// Orders what this thread wrote with [`Lane::stream`] before what it writes from now on.
+#[inline(always)]
+pub fn fence() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 has SSE.
+    unsafe {
+        std::arch::x86_64::_mm_sfence()
+    };
 }
 
 /// One stage of a transposition of `N` registers: every pair at distance `D` becomes its low and
