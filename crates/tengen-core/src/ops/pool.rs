@@ -7,6 +7,7 @@ use crate::ops::cast::cast_raw;
 use crate::shape::Shape;
 use crate::{DType, Element, Result, Tensor, apply1, bail, ensure};
 use smallvec::{SmallVec, smallvec};
+use tengen_kernels::copy::{PAST, copy_past};
 use tengen_kernels::pool;
 use tengen_kernels::pooling::{self as kernels, Float, Pool2d};
 
@@ -89,6 +90,9 @@ fn for_planes(g: &Pool2d, planes: usize, f: impl Fn(usize, usize) + Sync) {
     pool::for_ranges(planes, (16 * 1024 / area).max(1), |from, to| f(from, to - from));
 }
 
+/// The most elements of a plane that stays in the first-level caches.
+const NEAR: usize = 8 * 1024;
+
 /// A tensor of `shape`, computed plane by plane: `f(inputs' planes, result's planes)`.
 fn by_planes<T: Float + Element>(
     g: &Pool2d,
@@ -104,13 +108,23 @@ fn by_planes<T: Float + Element>(
         sources.push((x.as_slice::<T>()?, x.shape()[2] * x.shape()[3]));
     }
     let (out, area) = (Shared(y.ptr::<T>()), shape[2] * shape[3]);
+    // Planes of a large result are computed near and then copied past the caches.
+    let past = y.numel() * size_of::<T>() >= PAST && area <= NEAR;
     for_planes(g, planes, |first, n| {
-        let parts: SmallVec<[&[T]; 3]> =
-            sources.iter().map(|(x, a)| &x[first * a..(first + n) * a]).collect();
+        let parts = |first: usize, n: usize| -> SmallVec<[&[T]; 3]> {
+            sources.iter().map(|(x, a)| &x[first * a..(first + n) * a]).collect()
+        };
         // SAFETY: `y` is new, and the planes of each group are its own.
         let y =
             unsafe { std::slice::from_raw_parts_mut(out.at((first * area) as isize), n * area) };
-        f(&parts, y);
+        if !past {
+            return f(&parts(first, n), y);
+        }
+        let mut near = vec![T::ZERO; area];
+        for (k, y) in y.chunks_exact_mut(area).enumerate() {
+            f(&parts(first + k, 1), &mut near);
+            copy_past(&near, y);
+        }
     });
     Ok(y)
 }

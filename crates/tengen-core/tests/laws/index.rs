@@ -236,3 +236,20 @@ fn impossible_indices_are_errors() {
     assert!(ops::cond_take(&mask(&[1], &[1]), &x).is_err());
     assert!(Tensor::zeros(&[0, 1 << 40, 1 << 40], DType::F32).is_err());
 }
+
+#[test]
+fn the_last_of_many_equal_rows_stays() {
+    let (rows, inner, picks) = (50, 400, 60);
+    let mut x = Tensor::zeros(&[rows, inner], DType::F32).unwrap();
+    let index: Vec<i32> = (0..picks as i32).map(|i| i * 7 % 31 - 3).collect();
+    let values: Vec<f32> = (1..=picks * inner).map(|v| v as f32).collect();
+    let mut want = vec![0.0; rows * inner];
+    for (k, i) in index.iter().enumerate() {
+        let row = i.rem_euclid(rows as i32) as usize * inner;
+        want[row..row + inner].copy_from_slice(&values[k * inner..(k + 1) * inner]);
+    }
+    let index = Index::Tensor(Tensor::from_slice(&index, &[picks]).unwrap());
+    let values = Tensor::from_slice(&values, &[picks, inner]).unwrap();
+    ops::setitem_in_place(&mut x, &[index], &values).unwrap();
+    assert!(x.to_vec::<f32>().unwrap() == want);
+}

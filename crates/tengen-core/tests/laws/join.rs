@@ -116,3 +116,28 @@ fn impossible_joints_are_errors() {
     );
     assert!(ops::meshgrid(&[&x], Indexing::Ij).is_err());
 }
+
+#[test]
+fn large_images_are_padded_like_small_ones() {
+    let (n, c, h, w) = (6, 7, 30, 31);
+    let at = |i: [usize; 4]| (((i[0] * c + i[1]) * h + i[2]) * w + i[3]) as f32;
+    let data: Vec<f32> = (0..n * c * h * w).map(|i| i as f32).collect();
+    let x = Tensor::from_slice(&data, &[n, c, h, w]).unwrap();
+    let turned = ops::transpose(&x, &[1, 0, 3, 2]).unwrap();
+    for (x, swapped) in [(x, false), (turned, true)] {
+        let widths = [(0, 0), (0, 0), (1, 2), (3, 0)];
+        let y = ops::pad(&x, &widths, Padding::Constant(-1.0)).unwrap();
+        let (values, s) = (y.to_vec::<f32>().unwrap(), *y.shape());
+        for (k, v) in values.into_iter().enumerate() {
+            let (b, a) = (k / s[3] % s[2], k % s[3]);
+            let (p, q) = (k / s[3] / s[2] / s[1], k / s[3] / s[2] % s[1]);
+            let inside = (1..=x.shape()[2]).contains(&b) && a >= 3;
+            let index = if swapped {
+                [q, p, a.wrapping_sub(3), b - usize::from(inside)]
+            } else {
+                [p, q, b - usize::from(inside), a.wrapping_sub(3)]
+            };
+            assert_eq!(v, if inside { at(index) } else { -1.0 }, "{k}");
+        }
+    }
+}

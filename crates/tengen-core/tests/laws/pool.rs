@@ -1,6 +1,6 @@
 //! Pooling.
 
-use crate::harness::laws;
+use crate::harness::{Rng, alone, laws};
 use tengen_core::ops::{self, CountMode, PoolParams};
 use tengen_core::{DType, GradManager, Tensor, Var};
 
@@ -61,4 +61,38 @@ fn windows_that_do_not_fit_are_errors() {
     assert!(ops::adaptive_max_pool2d(&t(&[1, 1, 4, 4]), (0, 1)).is_err());
     let empty = ops::max_pool2d(&t(&[0, 3, 4, 4]), p).unwrap();
     assert_eq!(*empty.shape(), [0, 3, 2, 2]);
+}
+
+type Pooling<'a> = &'a dyn Fn(&Tensor) -> tengen_core::Result<Tensor>;
+
+/// The gradient of `f(x)`, given the gradient to the result.
+fn gradient(x: &Tensor, f: Pooling, dy: &Tensor) -> Tensor {
+    let x = Var::new(x.clone());
+    let mut gm = GradManager::new();
+    gm.attach(&x).unwrap().record().unwrap();
+    let y = f(&x.get()).unwrap();
+    gm.backward_with(&[y], Some(std::slice::from_ref(dy))).unwrap();
+    x.grad().unwrap().get()
+}
+
+#[test]
+fn gradients_of_large_images_are_those_of_their_halves() {
+    let _alone = alone();
+    let noise = |shape: &[usize], seed: u64| {
+        let mut rng = Rng::new(seed);
+        let n = shape.iter().product();
+        let data: Vec<f32> = (0..n).map(|_| (rng.next() * 9.0).floor() as f32).collect();
+        Tensor::from_slice(&data, shape).unwrap()
+    };
+    let (x, dy) = (noise(&[2, 700, 56, 56], 1), noise(&[2, 700, 28, 28], 2));
+    let p = PoolParams { kernel: (3, 3), stride: (2, 2), padding: (1, 1) };
+    let functions: [Pooling; 2] =
+        [&|x| ops::max_pool2d(x, p), &|x| ops::avg_pool2d(x, p, CountMode::ExcludePadding)];
+    for f in functions {
+        let whole = gradient(&x, f, &dy);
+        let halves = [&x, &dy].map(|t| ops::split(t, 2, 0).unwrap());
+        let parts = [0, 1].map(|k| gradient(&halves[0][k], f, &halves[1][k]));
+        let joined = ops::concat(&[&parts[0], &parts[1]], 0).unwrap();
+        assert!(whole.to_vec::<f32>().unwrap() == joined.to_vec::<f32>().unwrap());
+    }
 }
