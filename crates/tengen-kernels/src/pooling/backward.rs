@@ -2,7 +2,8 @@
 //! windows cover, and then added to the rows that they cover, which are written when the first
 //! output reaches them: nothing is zeroed first.
 
-use super::forward::{CountMode, divide};
+use super::forward::CountMode;
+use super::shares::{Shares, Sums, Ties};
 use super::spread::{Columns, Spread};
 use super::{Float, Pool2d};
 use crate::lanes::{Arch, Kernel, Lane, dispatch};
@@ -151,124 +152,6 @@ impl<T: Float> Kernel for Average<'_, T> {
     }
 }
 
-/// What each column gets from the outputs of one row.
-trait Shares<L: Lane> {
-    /// What elements of a column have in common.
-    type Column: Copy;
-    /// The columns of a register from `i` on.
-    fn columns(&self, i: usize) -> Self::Column;
-    /// The shares of the elements in these columns of a row, `r` of them from `at` on.
-    ///
-    /// # Safety
-    /// The input has these elements.
-    unsafe fn of(&self, columns: Self::Column, at: usize, r: usize) -> L;
-}
-
-/// Sums of the shares of the outputs whose windows cover a column.
-#[derive(Clone)]
-struct Sums<T> {
-    /// Those of one row of outputs.
-    row: Spread<T>,
-    shares: Spread<T>,
-    taps: usize,
-}
-
-impl<T: Float> Sums<T> {
-    #[inline(always)]
-    fn put<L: Lane<T = T>>(
-        &mut self,
-        p: &Pool2d,
-        mode: CountMode,
-        c: &Columns,
-        oy: usize,
-        dy: &[T],
-    ) {
-        if let Some(taps) = p.taps() {
-            self.row.0[..dy.len()].copy_from_slice(dy);
-            if p.counts_alike(mode) {
-                let count = L::splat(p.count());
-                for i in (0..dy.len()).step_by(L::W) {
-                    self.row.set(i, Lane::div(self.row.register::<L>(i), count));
-                }
-            } else {
-                divide(p, mode, oy, c.outputs.start, &mut self.row.0[..dy.len()]);
-            }
-            self.shares.put(p, c, &self.row.0[..dy.len()], T::ZERO);
-            self.taps = taps;
-            return;
-        }
-        // Windows too wide for taps are added up here.
-        self.shares.0.fill(T::ZERO);
-        for (ox, dy) in c.outputs.clone().zip(dy) {
-            let mut share = [*dy];
-            divide(p, mode, oy, ox, &mut share);
-            let w = p.window(ox);
-            let w = w.start.max(c.at.start)..w.end.min(c.at.end);
-            let to = &mut self.shares.0[w.start - c.at.start..w.end - c.at.start];
-            to.iter_mut().for_each(|t| *t = *t + share[0]);
-        }
-    }
-}
-
-impl<L: Lane<T: Float>> Shares<L> for Sums<L::T> {
-    type Column = L;
-    #[inline(always)]
-    fn columns(&self, i: usize) -> L {
-        let mut sum = self.shares.register::<L>(i);
-        for k in 1..self.taps {
-            sum = Lane::add(sum, self.shares.register(i + k));
-        }
-        sum
-    }
-    #[inline(always)]
-    unsafe fn of(&self, columns: L, _: usize, _: usize) -> L {
-        columns
-    }
-}
-
-/// The shares of the outputs that equal an element; `TAPS` is `taps`, or 0 for any number.
-#[derive(Clone)]
-struct Ties<'a, T, const TAPS: usize> {
-    src: &'a [T],
-    maxima: Spread<T>,
-    shares: Spread<T>,
-    taps: usize,
-}
-
-impl<L: Lane<T: Float>, const TAPS: usize> Shares<L> for Ties<'_, L::T, TAPS> {
-    type Column = (usize, [[L; 2]; TAPS]);
-    #[inline(always)]
-    fn columns(&self, i: usize) -> Self::Column {
-        let mut taps = [[L::splat(L::T::ZERO); 2]; TAPS];
-        for k in 0..TAPS {
-            taps[k] = [self.maxima.register(i + k), self.shares.register(i + k)];
-        }
-        (i, taps)
-    }
-    #[inline(always)]
-    unsafe fn of(&self, (i, taps): Self::Column, at: usize, r: usize) -> L {
-        let zero = L::splat(L::T::ZERO);
-        // SAFETY: by the contract.
-        let x = unsafe {
-            let x = self.src.as_ptr().add(at);
-            if r == L::W { L::load(x) } else { L::load_n(x, r) }
-        };
-        let mut sum = zero;
-        for k in 0..TAPS {
-            let [y, g] = taps[k];
-            let share = L::sel(x.eq(y), g, zero);
-            sum = if k == 0 { share } else { Lane::add(sum, share) };
-        }
-        if TAPS == 0 {
-            for k in i..i + self.taps {
-                let share = L::sel(x.eq(self.maxima.register(k)), self.shares.register(k), zero);
-                sum = Lane::add(sum, share);
-            }
-        }
-        sum
-    }
-}
-
 /// Adds the shares to the elements of the rows in these columns.
 #[inline(always)]
 fn add_rows<L: Lane>(
@@ -284,44 +167,96 @@ fn add_rows<L: Lane>(
     assert!(rows.end > 0 && start + (rows.end - 1) * w + n <= dx.len(), "rows of the input");
     let whole = n - n % L::W;
     // What a whole register at the end of a row has beyond it is later rows': where something is
-    // added, they get 0 added; elsewhere they are 0, or yet to be written. So ends come first.
+    // added, they get 0 added; elsewhere they are 0, or yet to be written. So ends come before the
+    // rows that follow them.
+    if shares.is_cheap() {
+        // Memory is then the limit, and likes its order.
+        for y in rows {
+            let at = start + y * w;
+            for i in (0..whole).step_by(L::W) {
+                // SAFETY: a register from there on is in `dx` and in the input.
+                unsafe { add_register(shares, shares.columns(i), at + i, y < fresh, dx) };
+            }
+            if whole < n {
+                let fits = p.is_narrow();
+                let columns = shares.columns(whole);
+                // SAFETY: `n - whole` elements from there on are in `dx` and in the input.
+                unsafe { add_end(shares, columns, at + whole, n - whole, fits, y < fresh, dx) };
+            }
+        }
+        return;
+    }
     if whole < n {
         let columns = shares.columns(whole);
         for y in rows.clone() {
-            let at = start + y * w + whole;
-            let fits = p.is_narrow() && at + L::W <= dx.len();
-            let r = if fits { L::W } else { n - whole };
-            // SAFETY: `r` elements from `at` are in `dx`, and as many are in the input.
-            unsafe {
-                let mut v = shares.of(columns, at, r).keep(n - whole, L::splat(L::T::default()));
-                let to = dx.as_mut_ptr().add(at);
-                if fits {
-                    if y < fresh {
-                        v = Lane::add(L::load(to), v);
-                    }
-                    v.store(to);
-                } else {
-                    if y < fresh {
-                        v = Lane::add(L::load_n(to, r), v);
-                    }
-                    v.store_n(to, r);
-                }
-            }
+            let (at, fits) = (start + y * w + whole, p.is_narrow());
+            // SAFETY: `n - whole` elements from there on are in `dx` and in the input.
+            unsafe { add_end(shares, columns, at, n - whole, fits, y < fresh, dx) };
         }
     }
     for i in (0..whole).step_by(L::W) {
         let columns = shares.columns(i);
         for y in rows.clone() {
-            let at = start + y * w + i;
-            // SAFETY: a register from `at` on is in `dx` and in the input.
-            unsafe {
-                let to = dx.as_mut_ptr().add(at);
-                let mut v = shares.of(columns, at, L::W);
-                if y < fresh {
-                    v = Lane::add(L::load(to), v);
-                }
-                v.store(to);
+            // SAFETY: a register from there on is in `dx` and in the input.
+            unsafe { add_register(shares, columns, start + y * w + i, y < fresh, dx) };
+        }
+    }
+}
+
+/// Adds a register of shares from `at` on, or writes it where nothing has been `written`.
+///
+/// # Safety
+/// `dx` and the input have a register of elements from there on.
+#[inline(always)]
+unsafe fn add_register<L: Lane, S: Shares<L>>(
+    shares: &S,
+    columns: S::Column,
+    at: usize,
+    written: bool,
+    dx: &mut [L::T],
+) {
+    // SAFETY: by the contract.
+    unsafe {
+        let to = dx.as_mut_ptr().add(at);
+        let mut v = shares.of(columns, at, L::W);
+        if written {
+            v = Lane::add(L::load(to), v);
+        }
+        v.store(to);
+    }
+}
+
+/// [`add_register`] for the last `n` elements of a row; with a whole register, if one `fits` there
+/// and in `dx`.
+///
+/// # Safety
+/// `dx` and the input, which are equally long, have `n` elements from `at` on.
+#[inline(always)]
+unsafe fn add_end<L: Lane, S: Shares<L>>(
+    shares: &S,
+    columns: S::Column,
+    at: usize,
+    n: usize,
+    fits: bool,
+    written: bool,
+    dx: &mut [L::T],
+) {
+    let fits = fits && at + L::W <= dx.len();
+    let r = if fits { L::W } else { n };
+    // SAFETY: by the contract, and a whole register only where there is one.
+    unsafe {
+        let mut v = shares.of(columns, at, r).keep(n, L::splat(L::T::default()));
+        let to = dx.as_mut_ptr().add(at);
+        if fits {
+            if written {
+                v = Lane::add(L::load(to), v);
             }
+            v.store(to);
+        } else {
+            if written {
+                v = Lane::add(L::load_n(to, r), v);
+            }
+            v.store_n(to, r);
         }
     }
 }

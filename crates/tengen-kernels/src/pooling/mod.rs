@@ -7,6 +7,7 @@
 mod backward;
 mod forward;
 mod gather;
+mod shares;
 mod spread;
 #[cfg(test)]
 mod tests;
