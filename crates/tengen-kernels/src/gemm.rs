@@ -10,6 +10,7 @@ use crate::lanes::{Arch, Float, Isa, Kernel, Lane, dispatch, isa, prefetch};
 use blocks::{Block, PARALLEL, Plan};
 use std::ops::Range;
 
+mod bf16;
 mod blocks;
 pub mod int8;
 mod words;
@@ -343,6 +344,43 @@ pub unsafe fn multiply<T: Float>(
         );
     }
 }
+
+/// Elements of matrices, with the way in which products of two such matrices are summed in `T`.
+pub trait Element<T: Float>: Input<T> + Sync {
+    /// Elements of `T` that packed A takes.
+    fn packed_len(m: usize, k: usize) -> usize {
+        packed_len::<T>(m, k)
+    }
+    /// Elements of workspace that [`Element::multiply`] takes.
+    fn workspace_len(n: usize, k: usize) -> usize {
+        workspace_len::<T>(n, k)
+    }
+    /// Packs A (`m` × `k`) to `packed`.
+    ///
+    /// # Safety
+    /// As [`pack_a`], for [`Element::packed_len`] elements.
+    unsafe fn pack_a(m: usize, k: usize, a: Strided<Self>, packed: *mut T) {
+        // SAFETY: by the contract.
+        unsafe { pack_a(m, k, &a, packed) }
+    }
+    /// C = A·B with A packed by [`Element::pack_a`] on the same instruction set.
+    ///
+    /// # Safety
+    /// As [`multiply`], for [`Element::workspace_len`] elements and rows of C without gaps.
+    unsafe fn multiply(
+        (m, n, k): (usize, usize, usize),
+        packed: *const T,
+        b: Strided<Self>,
+        c: *mut T,
+        work: *mut T,
+    ) {
+        // SAFETY: by the contract.
+        unsafe { multiply((m, n, k), packed, &b, c, n, false, work) }
+    }
+}
+impl Element<f32> for f32 {}
+impl Element<f64> for f64 {}
+impl Element<f32> for half::f16 {}
 
 #[cfg(test)]
 mod tests {

@@ -80,7 +80,7 @@ const LARGE: usize = 1 << 21;
 fn product<T, E>(a: &Tensor, b: &Tensor, shape: Shape) -> Result<Tensor>
 where
     T: Float + Element + Input<T>,
-    E: Element + Input<T> + Sync,
+    E: Element + gemm::Element<T>,
 {
     let y = Tensor::empty(shape, T::DTYPE)?;
     let d = shape.len();
@@ -122,11 +122,11 @@ where
     let thin = (m == 1 || n == 1) && gemv::applies(&vector(0).1);
     let side_by_side = batch > 1 && m * n * k < LARGE;
     let workers = if side_by_side { pool::threads().min(batch) } else { 1 };
-    let packed = if thin { 0 } else { gemm::packed_len::<T>(m, k) };
+    let packed = if thin { 0 } else { <E as gemm::Element<T>>::packed_len(m, k) };
     let work = if thin {
         gemv::workspace_len::<T, E>(m.max(n), k, &vector(0).1)
     } else {
-        gemm::workspace_len::<T>(n, k)
+        <E as gemm::Element<T>>::workspace_len(n, k)
     };
     // Whole cache lines, so that workers share none.
     let each = (packed + work).next_multiple_of(64);
@@ -145,9 +145,8 @@ where
                 let (x, b) = vector(i);
                 gemv::multiply((m.max(n), k), x, b, c, s);
             } else {
-                gemm::pack_a(m, k, &matrix(&a, i, false), s);
-                let b = matrix(&b, i, true);
-                gemm::multiply((m, n, k), s, &b, c, n, false, s.add(packed));
+                E::pack_a(m, k, matrix(&a, i, false), s);
+                E::multiply((m, n, k), s, matrix(&b, i, true), c, s.add(packed));
             }
         }
     };
@@ -162,6 +161,9 @@ where
 /// The matrix product, by NumPy's rules: `[…, m, k]` and `[…, k, n]` give `[…, m, n]` with leading
 /// axes broadcast; a vector counts as one row (left) or column (right), which the result drops.
 /// The flags exchange the last two axes of an operand of at least two.
+///
+/// Sums of f16 and bf16 are made in f32. Where the machine multiplies bf16 itself, subnormal
+/// numbers count as 0.
 ///
 /// # Errors
 /// Shape: the inner extents differ, leading axes cannot be broadcast, or an operand has no

@@ -36,6 +36,30 @@ fn matrix_products_obey_the_laws() {
 }
 
 #[test]
+fn half_precision_products_agree_with_f64() {
+    let _alone = alone();
+    for (dtype, unit) in [(DType::F16, 11), (DType::BF16, 8)] {
+        for (m, n, k) in [(1, 40, 33), (3, 5, 7), (17, 40, 65), (30, 70, 1001)] {
+            let numbers = |seed: usize, count: usize| -> Vec<f64> {
+                (0..count).map(|i| ((i * 7919 + seed) % 2003) as f64 / 1001.0 - 1.0).collect()
+            };
+            let a = tensor(&[m, k], &numbers(1, m * k), dtype);
+            let b = tensor(&[n, k], &numbers(500, n * k), dtype);
+            let y = ops::matmul(&a, &b, false, true).unwrap().to_f64_vec().unwrap();
+            let (a, b) = (a.to_f64_vec().unwrap(), b.to_f64_vec().unwrap());
+            for (i, y) in y.iter().enumerate() {
+                let terms = (0..k).map(|p| a[i / n * k + p] * b[i % n * k + p]);
+                let (want, size) =
+                    terms.fold((0.0, 0.0), |(sum, size), t: f64| (sum + t, size + t.abs()));
+                // The result is rounded once to 16 bits; sums are made in f32.
+                let bound = want.abs() / f64::from(1 << unit) + size * k as f64 / (1 << 24) as f64;
+                assert!((y - want).abs() <= bound, "{dtype:?} {m} {n} {k}: {y} against {want}");
+            }
+        }
+    }
+}
+
+#[test]
 fn products_that_do_not_fit_are_errors() {
     let t = |s: &[usize]| Tensor::ones(s, DType::F32).unwrap();
     for (a, b) in [(&[2, 3][..], &[2, 3][..]), (&[2, 3, 4], &[3, 4, 5]), (&[], &[2]), (&[3], &[2])]

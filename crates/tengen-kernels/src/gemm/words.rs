@@ -2,6 +2,7 @@
 //! each 32-bit word, for instructions that multiply and add up whole words.
 
 use super::blocks::Block;
+use crate::lanes::{Arch, Isa, Lane};
 use std::mem::MaybeUninit;
 
 /// A register of sums, one for each word of a register of words.
@@ -137,6 +138,54 @@ unsafe fn run<S: Sums, const R: usize, const V: usize, const SWAP: bool>(tile: B
                 for j in 0..S::W.min(n - done) {
                     let sum = *sums.as_ptr().cast::<S::T>().add(j);
                     *p.add(j) = if accumulate { S::plus(sum, *p.add(j)) } else { sum };
+                }
+            }
+        }
+    }
+}
+
+/// Packs words that lie one after the other in memory: `dst[s·width + i]` = word `s` of row `i`,
+/// rows at a distance of `outer` bytes. Squares of words are transposed in registers.
+///
+/// # Safety
+/// `n` rows have `steps` words, and `dst` is writable for `width` ≥ `n` words for each step.
+#[inline(always)]
+pub(super) unsafe fn transpose<A: Arch>(
+    ptr: *const u8,
+    outer: isize,
+    n: usize,
+    steps: usize,
+    dst: *mut u32,
+    width: usize,
+) {
+    let at = |i: usize, s: usize| ptr.wrapping_offset(i as isize * outer).wrapping_add(4 * s);
+    if A::ISA == Isa::Portable {
+        for (i, s) in (0..n).flat_map(|i| (0..steps).map(move |s| (i, s))) {
+            // SAFETY: by the contract.
+            unsafe { *dst.add(s * width + i) = at(i, s).cast::<u32>().read_unaligned() };
+        }
+        return;
+    }
+    let w = A::F32::W;
+    for i in (0..n).step_by(w) {
+        for s in (0..steps).step_by(w) {
+            let (rows, columns) = (w.min(n - i), w.min(steps - s));
+            let mut square = [A::F32::splat(0.0); 16];
+            // SAFETY: rows below `n` have `steps` words, and stores stay below `n` or are
+            // overwritten by the next step.
+            unsafe {
+                for (j, row) in square.iter_mut().enumerate().take(rows) {
+                    let p = at(i + j, s).cast();
+                    *row = if columns == w { Lane::load(p) } else { Lane::load_n(p, columns) };
+                }
+                Lane::transpose(&mut square);
+                for (j, column) in square.iter().enumerate().take(columns) {
+                    let to = dst.add((s + j) * width + i).cast();
+                    if rows == w || (n <= w && width + rows >= w && s + j + 1 < steps) {
+                        column.store(to);
+                    } else {
+                        column.store_n(to, rows);
+                    }
                 }
             }
         }

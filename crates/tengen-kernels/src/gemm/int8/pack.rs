@@ -2,7 +2,8 @@
 
 use super::Byte;
 use crate::gemm::Strided;
-use crate::lanes::{Arch, Isa, Kernel, Lane, dispatch};
+use crate::gemm::words;
+use crate::lanes::{Arch, Kernel, dispatch};
 use std::ops::Range;
 
 /// Some steps of some rows of A or columns of B.
@@ -101,39 +102,6 @@ impl Quads {
         let Strided { ptr, outer, inner } = self.from;
         ptr.wrapping_offset(i as isize * outer + k as isize * inner)
     }
-
-    /// Words whose bytes follow each other: squares of words are transposed in registers.
-    ///
-    /// # Safety
-    /// The bytes exist, and `dst` is writable; `full` words do not reach past the last byte.
-    #[inline(always)]
-    unsafe fn transpose<L: Lane<T = f32>>(&self, full: usize) {
-        let &Self { n, dst, width, .. } = self;
-        let w = L::W;
-        for i in (0..n).step_by(w) {
-            for s in (0..full).step_by(w) {
-                let (rows, columns) = (w.min(n - i), w.min(full - s));
-                let mut square = [L::splat(0.0); 16];
-                // SAFETY: rows below `n` have `full` words, and stores stay below `n` or are
-                // overwritten by the next step.
-                unsafe {
-                    for (j, row) in square.iter_mut().enumerate().take(rows) {
-                        let p = self.at(i + j, 4 * s).cast();
-                        *row = if columns == w { L::load(p) } else { L::load_n(p, columns) };
-                    }
-                    L::transpose(&mut square);
-                    for (j, column) in square.iter().enumerate().take(columns) {
-                        let to = dst.add((s + j) * width + i).cast();
-                        if rows == w || (n <= w && width + rows >= w && s + j + 1 < full) {
-                            column.store(to);
-                        } else {
-                            column.store_n(to, rows);
-                        }
-                    }
-                }
-            }
-        }
-    }
 }
 
 impl Kernel for Quads {
@@ -144,8 +112,8 @@ impl Kernel for Quads {
         let (full, rest) = (bytes / 4, bytes % 4);
         // SAFETY: bytes (i < n, k < bytes) exist, and `dst` has `width` ≥ n words for each step.
         unsafe {
-            if from.inner == 1 && A::ISA != Isa::Portable {
-                self.transpose::<A::F32>(full);
+            if from.inner == 1 {
+                words::transpose::<A>(from.ptr, from.outer, n, full, dst, width);
             } else {
                 for s in 0..full {
                     let mut i = 0;
