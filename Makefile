@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
-.PHONY: demo test test-rust test-python lint audit bench bench-quick wheel build venv clean
+.PHONY: demo test test-rust test-python lint audit bench bench-quick bench-scaling \
+	wheel build venv clean
 
 demo: build
 	$(BIN)/pip install -q matplotlib
@@ -47,6 +48,10 @@ bench: build $(TORCH_READY)
 
 bench-quick: build $(TORCH_READY)
 	$(BIN)/python -m benches.compare --quick
+
+# How time and memory grow with size and threads; the tables go to docs/performance.md.
+bench-scaling: build
+	$(BIN)/python -m benches.scaling --update
 
 .venv-torch/ready:
 	$(PYTHON) -m venv .venv-torch

@@ -1,7 +1,7 @@
 """The process of one peer: builds workloads, times them and reports, one JSON line a command.
 
-Commands: ``prepare`` (builds and warms up), ``time`` (for some seconds), ``release`` (forgets the
-workload). It imports one peer's library only.
+Commands: ``prepare`` (builds, with other ``args`` if given, and warms up), ``time`` (for some
+seconds), ``release`` (forgets the workload). It imports one peer's library only.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 
 from . import workloads
 from .faces import open_face
@@ -112,7 +113,10 @@ def serve(face, commands, answer):
         try:
             if command["do"] == "prepare":
                 running = None
-                running = Running(by_name[command["name"]], face, command.get("tiny", False))
+                workload = by_name[command["name"]]
+                if "args" in command:
+                    workload = replace(workload, args={**workload.args, **command["args"]})
+                running = Running(workload, face, command.get("tiny", False))
                 answer({"seconds": running.seconds, "some": running.some})
             elif command["do"] == "time":
                 answer({"times": running.time(command["seconds"])})

@@ -97,12 +97,12 @@ impl<T: Float, E: Input<T>> Source<T> for Strided<E> {
 }
 
 /// Packs `steps` steps of `n` rows or columns.
-struct Pack<E, T> {
-    from: Strided<E>,
-    n: usize,
-    steps: usize,
-    dst: *mut T,
-    width: usize,
+pub(crate) struct Pack<E, T> {
+    pub from: Strided<E>,
+    pub n: usize,
+    pub steps: usize,
+    pub dst: *mut T,
+    pub width: usize,
 }
 
 impl<T: Float, E: Input<T>> Kernel for Pack<E, T> {

@@ -20,6 +20,7 @@ pub mod random;
 pub mod recurrent;
 pub mod reduce;
 mod rows;
+pub mod small;
 pub mod softmax;
 pub mod sort;
 pub mod winograd;

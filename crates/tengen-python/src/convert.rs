@@ -6,10 +6,11 @@ use numpy::{
     PyArrayDescr, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyUntypedArray,
     PyUntypedArrayMethods,
 };
+use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyInt};
+use pyo3::types::{PyBool, PyFloat, PyInt, PyTuple};
 use tengen::{DType, Element, Tensor, ops};
 
 /// A NumPy dtype.
@@ -199,8 +200,23 @@ pub fn to_numpy<'py>(py: Python<'py>, t: &Tensor) -> PyResult<Bound<'py, PyAny>>
     }
 }
 
+/// The only element of a tensor as a Python number: a float, an int or a bool.
+pub fn to_number<'py>(py: Python<'py>, t: &Tensor) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match t.dtype() {
+        DType::Bool => PyBool::new(py, t.item().py(py)? != 0.0).to_owned().into_any(),
+        // f64 would not hold every i64.
+        DType::I64 => t.to_vec::<i64>().py(py)?[0].into_bound_py_any(py)?,
+        d if d.is_int() => (t.item().py(py)? as i64).into_bound_py_any(py)?,
+        _ => PyFloat::new(py, t.item().py(py)?).into_any(),
+    })
+}
+
 /// Integers given as one, as a sequence or as a tensor.
 pub fn ints(obj: &Bound<'_, PyAny>) -> PyResult<Vec<isize>> {
+    // What callers mostly give, without an exception made and dropped on the way.
+    if let Ok(items) = obj.cast_exact::<PyTuple>() {
+        return items.iter_borrowed().map(|i| int(&i)).collect();
+    }
     if let Ok(t) = obj.cast::<PyTensor>() {
         let v = t.get().value();
         return Ok(v.to_f64_vec().py(obj.py())?.into_iter().map(|v| v as isize).collect());
@@ -217,6 +233,9 @@ pub fn ints(obj: &Bound<'_, PyAny>) -> PyResult<Vec<isize>> {
 
 /// One integer, or a tensor of one.
 pub fn int(obj: &Bound<'_, PyAny>) -> PyResult<isize> {
+    if obj.is_exact_instance_of::<PyInt>() {
+        return obj.extract();
+    }
     if let Ok(t) = obj.cast::<PyTensor>() {
         return Ok(t.get().value().item().py(obj.py())? as isize);
     }

@@ -1,6 +1,8 @@
 //! The Tensor class.
 
-use crate::convert::{self, axes, from_python, ints, numpy_dtype, operand, parse_dtype, to_numpy};
+use crate::convert::{
+    axes, from_python, ints, numpy_dtype, operand, parse_dtype, to_number, to_numpy,
+};
 use crate::error::IntoPy;
 use crate::indexing::{self, PyTensorIterator};
 use pyo3::basic::CompareOp;
@@ -239,7 +241,10 @@ impl PyTensor {
     #[pyo3(signature = (*args))]
     fn item<'py>(slf: Ref<'_, 'py>, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
         let t = slf.get().value();
-        if args.is_empty() && t.numel() != 1 {
+        if args.is_empty() {
+            if t.numel() == 1 {
+                return to_number(slf.py(), &t);
+            }
             return Err(PyValueError::new_err(format!(
                 "item: a tensor of one element is needed, not {t}"
             )));
@@ -583,9 +588,5 @@ impl PyTensor {
 
 /// Arguments given one by one or as one sequence.
 fn variadic(args: &Bound<'_, PyTuple>) -> PyResult<Vec<isize>> {
-    if args.len() == 1 {
-        ints(&args.get_item(0)?)
-    } else {
-        args.iter().map(|a| convert::int(&a)).collect()
-    }
+    if args.len() == 1 { ints(&args.get_item(0)?) } else { ints(args) }
 }

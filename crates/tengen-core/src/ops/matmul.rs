@@ -11,7 +11,7 @@ use smallvec::{SmallVec, smallvec};
 use tengen_kernels::gemm::{self, Input, Strided};
 use tengen_kernels::gemv;
 use tengen_kernels::lanes::Float;
-use tengen_kernels::pool;
+use tengen_kernels::{pool, small};
 
 /// Batched matrix product of `[…, m, k]` and `[…, k, n]`.
 struct MatMul;
@@ -36,6 +36,9 @@ impl Op for MatMul {
             a.shape()[p - 1],
             b.shape()[q - 2]
         );
+        if p == 2 && q == 2 {
+            return Ok(Meta::one(Shape::new(&[a.shape()[0], b.shape()[1]])?, a.dtype()));
+        }
         let batch = |x: &Tensor| Shape::new(&x.shape()[..x.ndim() - 2]);
         let batch = broadcast("matmul", &batch(a)?, &batch(b)?)?;
         let mut dims: SmallVec<[usize; MAX_DIMS]> = batch[..].into();
@@ -86,6 +89,14 @@ where
     let d = shape.len();
     let (mut m, n, k) = (shape[d - 2], shape[d - 1], a.shape()[a.ndim() - 1]);
     if y.numel() == 0 {
+        return Ok(y);
+    }
+    if d == 2 && small::applies(m, n, k) {
+        let (ptr, s, t) = (|x: &Tensor| x.ptr::<E>().cast_const(), a.strides(), b.strides());
+        let left = Strided { ptr: ptr(a), outer: s[0], inner: s[1] };
+        let right = Strided { ptr: ptr(b), outer: t[1], inner: t[0] };
+        // SAFETY: the operands have these elements, and `y` is new.
+        unsafe { small::multiply((m, n, k), left, right, y.ptr::<T>()) };
         return Ok(y);
     }
     let mut lead: SmallVec<[usize; MAX_DIMS]> = shape[..d - 2].into();

@@ -6,9 +6,9 @@ use crate::error::IntoPy;
 use crate::tensor::{wrap, wrap_on};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyString, PyTuple};
 use tengen::ops::Padding;
-use tengen::{Shape, Tensor, ops};
+use tengen::{Shape, ops};
 
 /// The same elements in row-major order under another shape, in which one extent may be -1: what the
 /// others leave. Raises ShapeError if the numbers of elements differ.
@@ -47,14 +47,14 @@ fn transpose(py: Python<'_>, inp: Any, pattern: Any) -> New {
     let (mut order, mut new) = (vec![], vec![]);
     for (at, item) in pattern.try_iter()?.enumerate() {
         let item = item?;
-        if item.extract::<&str>().is_ok_and(|s| s == "x") {
+        if item.cast::<PyString>().is_ok_and(|s| s == "x") {
             new.push(at as isize);
         } else {
             order.push(int(&item)?);
         }
     }
     let turned = ops::transpose(&input(inp)?, &order).py(py)?;
-    wrap(py, ops::expand_dims(&turned, &new))
+    wrap(py, if new.is_empty() { Ok(turned) } else { ops::expand_dims(&turned, &new) })
 }
 
 /// Two axes exchanged. Raises AxisError for an axis that inp has not.
@@ -126,8 +126,10 @@ fn squeeze(py: Python<'_>, inp: Any, axis: Option<Any>) -> New {
 #[pyfunction]
 #[pyo3(signature = (inps, axis=0, device=None))]
 fn concat(py: Python<'_>, inps: Any, axis: isize, device: Option<Any>) -> New {
-    let vector = |t: Tensor| if t.ndim() == 0 { ops::reshape(&t, &[1]).py(py) } else { Ok(t) };
-    let xs = sequence(inps)?.into_iter().map(vector).collect::<PyResult<Vec<_>>>()?;
+    let mut xs = sequence(inps)?;
+    for x in xs.iter_mut().filter(|x| x.ndim() == 0) {
+        *x = ops::reshape(x, &[1]).py(py)?;
+    }
     wrap_on(py, ops::concat(&xs.iter().collect::<Vec<_>>(), axis), device)
 }
 
