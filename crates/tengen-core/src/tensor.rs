@@ -250,13 +250,15 @@ impl Tensor {
         offset: usize,
     ) -> Tensor {
         let contiguous = is_contiguous(&shape, &strides);
+        let numel = shape.numel();
         let inner = Inner {
             storage: self.inner.storage.clone(),
-            offset,
+            // Nothing starts at the start: an empty view's place may lie beyond the storage.
+            offset: if numel == 0 { 0 } else { offset },
             shape,
             strides,
             dtype: self.inner.dtype,
-            numel: shape.numel(),
+            numel,
             contiguous,
         };
         Tensor { inner: Arc::new(inner), node: NodeRef::NONE }

@@ -284,10 +284,10 @@ pub trait Operand: Copy + Send + Sync + 'static {
         dx: [Dst<Self>; N],
         n: usize,
     );
-    /// [`test`].
+    /// [`test()`].
     ///
     /// # Safety
-    /// As [`test`].
+    /// As [`test()`].
     unsafe fn test<P: Predicate<N>, const N: usize>(
         predicate: &P,
         xs: [Src<Self>; N],

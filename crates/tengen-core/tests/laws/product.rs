@@ -186,12 +186,14 @@ fn with_gradients(x: &Tensor, w: &Tensor, p: ConvParams) -> [Vec<f64>; 3] {
     [y, x.grad().unwrap().get(), w.grad().unwrap().get()].map(|t| t.to_f64_vec().unwrap())
 }
 
-/// Shapes that take Winograd's minimal filtering.
-const MANY_CHANNELS: [(&[usize], &[usize], usize, usize); 4] = [
+/// Shapes that take Winograd's minimal filtering, and some of one tap that are products.
+const MANY_CHANNELS: [(&[usize], &[usize], usize, usize); 6] = [
     (&[2, 33, 7, 9], &[35, 33, 3, 3], 1, 1),
     (&[1, 32, 12, 10], &[40, 32, 3, 3], 0, 1),
     (&[1, 40, 8, 8], &[32, 40, 3, 3], 2, 1),
     (&[2, 64, 9, 8], &[2, 33, 32, 3, 3], 1, 2),
+    (&[2, 12, 23, 29], &[20, 12, 1, 1], 0, 1),
+    (&[1, 6, 32, 32], &[2, 40, 3, 1, 1], 0, 2),
 ];
 
 #[test]
@@ -209,6 +211,9 @@ fn convolutions_of_many_channels_and_their_gradients_agree_with_f64() {
         let double = single.each_ref().map(|t| ops::cast(t, DType::F64).unwrap());
         let got = with_gradients(&single[0], &single[1], p);
         let want = with_gradients(&double[0], &double[1], p);
+        for (sum, definition) in want[0].iter().zip(reference(&single[0], &single[1], p)) {
+            assert!((sum - definition).abs() < 1e-9, "{p:?}: {sum} against {definition}");
+        }
         for (what, (got, want)) in got.iter().zip(&want).enumerate() {
             let scale = want.iter().fold(0.0f64, |a, v| a.max(v.abs()));
             for (g, w) in got.iter().zip(want) {

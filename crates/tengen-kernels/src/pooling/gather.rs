@@ -3,7 +3,7 @@
 use super::{Float, Pool2d};
 use crate::multiversion::with_avx2;
 
-/// The gradient of [`max_pool2d_backward`] to its `dy`: the sum of `v` over the elements of each
+/// The gradient of [`max_pool2d_backward`](super::max_pool2d_backward) to its `dy`: the sum of `v` over the elements of each
 /// window that equal its maximum `y`. `dst` is overwritten.
 ///
 /// # Panics

@@ -4,6 +4,7 @@ mod depthwise;
 mod direct;
 mod op;
 mod plan;
+mod pointwise;
 mod winograd;
 
 pub use plan::set_winograd;

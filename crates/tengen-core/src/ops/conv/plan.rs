@@ -13,6 +13,8 @@ pub(super) enum Way {
     Winograd,
     /// One plane with one filter at a time: there is no sum over channels.
     Depthwise,
+    /// A product of the filters with the pixels of each image.
+    Pointwise,
     /// Sums over taps and channels, or products with what taps cover: everything else.
     Direct,
 }
@@ -29,11 +31,27 @@ const FILLED: usize = 6;
 /// Filters of one input channel that are worth registers of output channels.
 const FILTERS: usize = 4;
 
+/// Summed channels up to which, and pixels from which, filters of one tap are faster as a product:
+/// the fewer the sums, the more a direct sum spends on bringing its results into the image's order.
+const FEW: usize = 128;
+/// See [`FEW`].
+const MANY: usize = 512;
+
 /// The way for one group of a convolution of `n` images.
 pub(super) fn way(pass: Pass, g: &Geometry, dtype: DType) -> Way {
     // A plane of input with few filters of its own: no registers of output channels to fill.
     if g.c == 1 && g.k < FILTERS {
         return Way::Depthwise;
+    }
+    let (ones, none) = ((1, 1), (0, 0));
+    let one_tap = g.filter == ones && g.stride == ones && g.padding == none;
+    let sums = match pass {
+        Pass::Forward => g.c,
+        Pass::ToInput(..) => g.k,
+        Pass::ToFilter(..) => usize::MAX,
+    };
+    if one_tap && sums <= FEW && g.pixels() >= MANY {
+        return Way::Pointwise;
     }
     // Tiles of 4×4 are computed whole: of the gradient to the input, those of the image.
     let (height, width) = if let Pass::ToInput(..) = pass { g.image } else { g.out };
