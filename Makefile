@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
-.PHONY: demo test test-rust test-python lint audit bench bench-quick bench-scaling \
+.PHONY: demo test test-rust test-python test-asan lint audit bench bench-quick bench-scaling \
 	wheel build venv clean
 
 demo: build
@@ -21,6 +21,13 @@ test-rust:
 # crash tests.
 test-python: build
 	$(BIN)/python -m pytest -q
+
+# The kernels' tests under AddressSanitizer, all instruction sets of the machine included.
+test-asan:
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address \
+		cargo test -p tengen-kernels --lib --tests --target $(HOST)
+
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 lint: venv
 	cargo fmt --all --check
