@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
-.PHONY: demo test test-rust test-python test-asan lint audit bench bench-quick bench-scaling \
-	wheel build venv clean
+.PHONY: demo test test-rust test-python test-asan test-valgrind lint audit bench bench-quick \
+	bench-scaling bench-kernels bench-instructions wheel build venv clean
 
 demo: build
 	$(BIN)/pip install -q matplotlib
@@ -27,7 +27,13 @@ test-asan:
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address \
 		cargo test -p tengen-kernels --lib --tests --target $(HOST)
 
+# The kernels' tests under valgrind, which hides AVX-512: AVX2 and portable paths.
+test-valgrind:
+	CARGO_TARGET_$(HOST_VARIABLE)_RUNNER="valgrind -q --error-exitcode=1 --fair-sched=yes" \
+		cargo test -p tengen-kernels --lib -- --test-threads=1
+
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+HOST_VARIABLE = $(shell echo $(HOST) | tr a-z- A-Z_)
 
 lint: venv
 	cargo fmt --all --check
@@ -59,6 +65,14 @@ bench-quick: build $(TORCH_READY)
 # How time and memory grow with size and threads; the tables go to docs/performance.md.
 bench-scaling: build
 	$(BIN)/python -m benches.scaling --update
+
+# Every kernel by itself, with Criterion: `make bench-kernels FILTER=gemm`.
+bench-kernels:
+	cargo bench -p tengen-kernels $(if $(FILTER),-- '$(FILTER)')
+
+# Instructions of small operators, by valgrind, held to benches/instructions/baseline.json.
+bench-instructions:
+	$(PYTHON) -m benches.instructions
 
 .venv-torch/ready:
 	$(PYTHON) -m venv .venv-torch
