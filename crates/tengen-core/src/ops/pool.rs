@@ -4,6 +4,7 @@ use crate::autograd::Gradient;
 use crate::elementwise::Shared;
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::ops::cast::cast_raw;
+use crate::ops::reduce::mean;
 use crate::shape::Shape;
 use crate::{DType, Element, Result, Tensor, apply1, bail, ensure};
 use smallvec::{SmallVec, smallvec};
@@ -344,6 +345,11 @@ pub fn adaptive_max_pool2d(x: &Tensor, output: (usize, usize)) -> Result<Tensor>
 /// # Errors
 /// As [`adaptive_max_pool2d`].
 pub fn adaptive_avg_pool2d(x: &Tensor, output: (usize, usize)) -> Result<Tensor> {
+    // One window is the whole image, and its sum a reduction.
+    let whole = output == (1, 1) && x.ndim() == 4 && x.shape()[2..].iter().all(|n| *n > 0);
+    if whole && matches!(x.dtype(), DType::F32 | DType::F64) {
+        return mean(x, Some(&[2, 3]), true);
+    }
     let windows = Windows::Adaptive(output.0, output.1);
     apply1(AvgPool { windows, mode: CountMode::IncludePadding, back: None }, &[x])
 }

@@ -38,6 +38,20 @@ fn pooling_obeys_the_laws() {
 }
 
 #[test]
+fn one_window_averages_the_whole_image() {
+    let v: Vec<f32> = (0..2 * 3 * 5 * 7).map(|i| (i * 37 % 101) as f32 / 7.0 - 6.0).collect();
+    let x = Tensor::from_slice(&v, &[2, 3, 5, 7]).unwrap();
+    let p = PoolParams { kernel: (5, 7), stride: (5, 7), padding: (0, 0) };
+    let window = ops::avg_pool2d(&x, p, CountMode::IncludePadding).unwrap();
+    let whole = ops::adaptive_avg_pool2d(&x, (1, 1)).unwrap();
+    assert_eq!(whole.shape(), window.shape());
+    let pairs = whole.to_vec::<f32>().unwrap().into_iter().zip(window.to_vec::<f32>().unwrap());
+    for (a, b) in pairs {
+        assert!((a - b).abs() < 1e-6, "{a} {b}");
+    }
+}
+
+#[test]
 fn every_tie_gets_the_gradient_of_a_maximum() {
     let x = Var::new(Tensor::from_slice(&[1.0f32, 1.0, 0.0, 1.0], &[1, 1, 2, 2]).unwrap());
     let mut gm = GradManager::new();
