@@ -68,7 +68,8 @@ static FREE: [Mutex<Vec<Free>>; CLASSES] = [const { Mutex::new(Vec::new()) }; CL
 static MAPPED: Mutex<Arena> = Mutex::new(Arena::new());
 static USED: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
-static CACHED: AtomicUsize = AtomicUsize::new(0);
+/// Bytes of all blocks, in use or free; it changes only where the system gives or takes some.
+static HELD: AtomicUsize = AtomicUsize::new(0);
 /// All blocks together may exceed the peak of use by a quarter, and by at least this much, before
 /// free ones go back to the system.
 const KEEP: usize = 64 << 20;
@@ -89,8 +90,13 @@ pub fn memory_stats() -> MemoryStats {
     MemoryStats {
         used: USED.load(Ordering::Relaxed),
         peak: PEAK.load(Ordering::Relaxed),
-        cached: CACHED.load(Ordering::Relaxed),
+        cached: kept(),
     }
+}
+
+/// Bytes of free blocks.
+fn kept() -> usize {
+    HELD.load(Ordering::Relaxed).saturating_sub(USED.load(Ordering::Relaxed))
 }
 
 /// Forgets past peaks.
@@ -136,7 +142,6 @@ impl Storage {
 impl Drop for Storage {
     fn drop(&mut self) {
         USED.fetch_sub(self.size, Ordering::Relaxed);
-        CACHED.fetch_add(self.size, Ordering::Relaxed);
         if self.size > LARGE {
             return lock(&MAPPED).give(self.ptr.as_ptr().expose_provenance(), self.size);
         }
@@ -144,7 +149,7 @@ impl Drop for Storage {
         if list.try_reserve(1).is_ok() {
             list.push(Free(self.ptr));
         } else {
-            CACHED.fetch_sub(self.size, Ordering::Relaxed);
+            drop(list);
             system_free(self.ptr, self.size);
         }
     }
@@ -158,14 +163,11 @@ fn lock<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Takes a kept block.
 #[inline]
 fn cached(size: usize) -> Option<NonNull<u8>> {
-    let block = if size > LARGE {
+    if size > LARGE {
         let start = lock(&MAPPED).take(size)?;
-        NonNull::new(std::ptr::with_exposed_provenance_mut(start))?
-    } else {
-        lock(&FREE[class_of(size)]).pop()?.0
-    };
-    CACHED.fetch_sub(size, Ordering::Relaxed);
-    Some(block)
+        return NonNull::new(std::ptr::with_exposed_provenance_mut(start));
+    }
+    Some(lock(&FREE[class_of(size)]).pop()?.0)
 }
 
 /// A new block. Kept ones go back to the system first, the largest of them, where all blocks
@@ -176,7 +178,7 @@ fn fresh(size: usize) -> Result<NonNull<u8>> {
     let peak = PEAK.load(Ordering::Relaxed).max(used.saturating_add(size));
     let most = (peak + peak / 4).max(peak.saturating_add(KEEP));
     let spare = most.saturating_sub(used).saturating_sub(size);
-    give_back(CACHED.load(Ordering::Relaxed).saturating_sub(spare));
+    give_back(kept().saturating_sub(spare));
     if let Some(ptr) = system_alloc(size) {
         return Ok(ptr);
     }
@@ -198,22 +200,14 @@ fn give_back(bytes: usize) {
     if bytes == 0 {
         return;
     }
-    let mut left = bytes;
-    let mut account = |given: usize| {
-        CACHED.fetch_sub(given, Ordering::Relaxed);
-        left = left.saturating_sub(given);
-        left > 0
-    };
-    if !account(lock(&MAPPED).trim(bytes)) {
-        return;
-    }
+    let mut done = lock(&MAPPED).trim(bytes);
+    HELD.fetch_sub(done, Ordering::Relaxed);
     for class in (0..CLASSES).rev() {
         let size = class_bytes(class);
-        while let Some(block) = { lock(&FREE[class]).pop() } {
+        while done < bytes {
+            let Some(block) = lock(&FREE[class]).pop() else { break };
             system_free(block.0, size);
-            if !account(size) {
-                return;
-            }
+            done += size;
         }
     }
 }
@@ -225,13 +219,15 @@ fn system_alloc(size: usize) -> Option<NonNull<u8>> {
     }
     if size > LARGE {
         let mut mapped = lock(&MAPPED);
-        CACHED.fetch_add(mapped.grow(size)?, Ordering::Relaxed);
+        HELD.fetch_add(mapped.grow(size)?, Ordering::Relaxed);
         let start = mapped.take(size)?;
-        CACHED.fetch_sub(size, Ordering::Relaxed);
         return NonNull::new(std::ptr::with_exposed_provenance_mut(start));
     }
     // SAFETY: class sizes are never zero.
-    NonNull::new(unsafe { alloc::alloc_zeroed(Layout::from_size_align(size, ALIGN).ok()?) })
+    let block = unsafe { alloc::alloc_zeroed(Layout::from_size_align(size, ALIGN).ok()?) };
+    let block = NonNull::new(block)?;
+    HELD.fetch_add(size, Ordering::Relaxed);
+    Some(block)
 }
 
 #[cold]
@@ -239,6 +235,7 @@ fn system_free(ptr: NonNull<u8>, size: usize) {
     if let Ok(layout) = Layout::from_size_align(size, ALIGN) {
         // SAFETY: the block came from `system_alloc` with this very layout.
         unsafe { alloc::dealloc(ptr.as_ptr(), layout) };
+        HELD.fetch_sub(size, Ordering::Relaxed);
     }
 }
 
