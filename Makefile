@@ -16,6 +16,8 @@ test: test-rust test-python
 # The Rust tests, the documentation's examples and the golden cases of the Rust face.
 test-rust:
 	cargo test --workspace --exclude tengen-python
+	TENGEN_ISA=avx2 cargo test -q -p tengen-core --test laws
+	TENGEN_ISA=portable cargo test -q -p tengen-core --test laws
 
 # The Python tests, the documentation's examples, the golden cases of the Python face and the
 # crash tests.

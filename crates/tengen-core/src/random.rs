@@ -4,12 +4,12 @@
 //! generator's seed, the number of the draw and `i` alone, so it is the same for any number of
 //! threads.
 
-use crate::elementwise::Shared;
 use crate::shape::{Shape, broadcast};
 use crate::{DType, Element, Result, Tensor, bail, ensure, ops};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 use tengen_kernels::pool;
+use tengen_kernels::pool::Shared;
 use tengen_kernels::random::{self as kernels, Draws, Stream};
 
 /// A source of random numbers: a seed and the number of draws so far.
@@ -82,7 +82,7 @@ impl State {
         pool::for_ranges(t.numel(), TASK, |from, to| {
             // SAFETY: the tensor is new, its bytes are initialised and numbers of any bits are
             // valid; each task has its own part.
-            let part = unsafe { std::slice::from_raw_parts_mut(p.at(from as isize), to - from) };
+            let part = unsafe { std::slice::from_raw_parts_mut(p.at(from), to - from) };
             f(stream, from as u64, part);
         });
         Ok(t)

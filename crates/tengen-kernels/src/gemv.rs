@@ -2,7 +2,7 @@
 
 use crate::gemm::{Input, Strided};
 use crate::lanes::{Arch, Float, Kernel, Lane, dispatch};
-use crate::pool;
+use crate::pool::{self, Shared};
 
 /// Rows of a part that are summed apart; it does not depend on the number of threads.
 const PART: usize = 128;
@@ -10,18 +10,6 @@ const PART: usize = 128;
 const PARTS: usize = 32;
 /// Rows that are added, or columns that are multiplied, at once.
 const ROWS: usize = 4;
-
-#[derive(Clone, Copy)]
-struct Shared<T>(*mut T);
-// SAFETY: the address is shared; tasks touch parts of their own, as each use says.
-unsafe impl<T> Sync for Shared<T> {}
-// SAFETY: as above.
-unsafe impl<T> Send for Shared<T> {}
-impl<T> Shared<T> {
-    fn at(self, i: usize) -> *mut T {
-        self.0.wrapping_add(i)
-    }
-}
 
 /// Whether [`multiply`] takes this matrix: its rows or its columns are contiguous.
 pub fn applies<E>(b: &Strided<E>) -> bool {

@@ -4,6 +4,7 @@
 //! number of threads as long as each task writes its own output. A call from inside a task, or
 //! while another thread uses the pool, runs on the caller alone.
 
+use crate::lanes::{Forced, forced, with_forced};
 use std::cell::{Cell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
@@ -23,6 +24,8 @@ struct Job {
     task: *const Task<'static>,
     tasks: usize,
     helpers: u64,
+    /// The instruction set that the caller is forced to.
+    isa: Forced,
 }
 
 struct Helper {
@@ -127,6 +130,26 @@ impl Drop for Restore {
     }
 }
 
+/// An address that tasks share, each for a part of its own.
+#[derive(Clone, Copy)]
+pub struct Shared<T>(pub *mut T);
+// SAFETY: sharing the address is harmless; every use states why its part is not shared.
+unsafe impl<T> Send for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for Shared<T> {}
+impl<T> Shared<T> {
+    /// The address of element `i`.
+    #[inline(always)]
+    pub fn at(self, i: usize) -> *mut T {
+        self.0.wrapping_add(i)
+    }
+    /// The address `elements` further on, or back.
+    #[inline(always)]
+    pub fn offset(self, elements: isize) -> *mut T {
+        self.0.wrapping_offset(elements)
+    }
+}
+
 /// Calls `task(i)` for every `i < tasks`, each once, on several threads.
 #[inline]
 pub fn for_each(tasks: usize, task: impl Fn(usize) + Sync) {
@@ -179,7 +202,7 @@ fn run(tasks: usize, task: &Task<'_>) {
     // waits below for every helper that joined, and later ones find the epoch closed.
     let task = unsafe { std::mem::transmute::<&Task<'_>, &'static Task<'static>>(task) };
     // SAFETY: we hold the lock and the epoch is closed, so no helper reads the job.
-    unsafe { *pool.job.get() = Job { task, tasks, helpers: wanted as u64 } };
+    unsafe { *pool.job.get() = Job { task, tasks, helpers: wanted as u64, isa: forced() } };
     pool.next.store(0, Ordering::Relaxed);
     pool.finished.store(0, Ordering::Relaxed);
     let epoch = (pool.state.load(Ordering::Relaxed) >> 32).wrapping_add(1);
@@ -241,7 +264,7 @@ fn current() -> &'static Pool {
             next: AtomicUsize::new(0),
             finished: AtomicU64::new(0),
             panicked: AtomicBool::new(false),
-            job: UnsafeCell::new(Job { task: &|_| {}, tasks: 0, helpers: 0 }),
+            job: UnsafeCell::new(Job { task: &|_| {}, tasks: 0, helpers: 0, isa: None }),
             helpers: Mutex::new(Vec::new()),
         }));
         match POOL.compare_exchange(pool, new, Ordering::AcqRel, Ordering::Acquire) {
@@ -291,7 +314,7 @@ fn help(pool: &'static Pool, me: &'static Helper) {
                 if state & JOINED < job.helpers {
                     // SAFETY: as above.
                     let task = unsafe { &*job.task };
-                    if take_tasks(pool, task, job.tasks).is_err() {
+                    if with_forced(job.isa, || take_tasks(pool, task, job.tasks)).is_err() {
                         pool.panicked.store(true, Ordering::Relaxed);
                     }
                 }

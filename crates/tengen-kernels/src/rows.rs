@@ -2,8 +2,12 @@
 
 use crate::lanes::{Float, Lane};
 
-/// Elements that are summed in the element type before f64 takes over.
-pub(crate) const SPAN: usize = 2048;
+/// Elements that are summed in `side` registers of the element type before f64 takes over: each
+/// place of a register takes up to 16, whatever its length, so that rounding stays below a unit in
+/// the last place or two.
+pub(crate) const fn span<L: Lane>(side: usize) -> usize {
+    16 * side * L::W
+}
 
 /// Memory that tasks write to, each to a part of its own.
 pub(crate) struct Parts<T>(*mut T, usize);
@@ -87,7 +91,7 @@ pub(crate) fn sums<L: Lane, const K: usize>(n: usize, terms: &impl Terms<L, K>) 
     let mut total = [0.0; K];
     let mut i = 0;
     while i < n {
-        let end = n.min(i + SPAN);
+        let end = n.min(i + span::<L>(SIDE));
         let mut acc = [[zero; K]; SIDE];
         while i + SIDE * L::W <= end {
             for s in 0..SIDE {

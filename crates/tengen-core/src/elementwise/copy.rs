@@ -1,11 +1,11 @@
 //! Copies between layouts.
 
-use super::Shared;
 use super::plan::{PARALLEL, TASK};
 use crate::Tensor;
 use crate::raw::by_size;
 use tengen_kernels::copy::CopyPlan;
 use tengen_kernels::pool;
+use tengen_kernels::pool::Shared;
 
 /// The most elements that are still in a core's cache after they were written.
 const NEAR: usize = 1 << 16;
@@ -65,7 +65,7 @@ pub(crate) fn copy_both(lead: usize, first: (&Tensor, &Tensor), second: (&Tensor
                     rest /= outer[d];
                     (0..4).for_each(|k| at[k] += index * all[k].strides()[d]);
                 }
-                let [x, y, v, part] = std::array::from_fn(|k| p[k].at(at[k]));
+                let [x, y, v, part] = std::array::from_fn(|k| p[k].offset(at[k]));
                 // SAFETY: the plans cover what has this leading index of live tensors, of which
                 // the destinations are new, and each task has its indices to itself.
                 unsafe {

@@ -1,6 +1,5 @@
 //! The backward pass of maps, in which gradients to broadcast operands are summed on the way.
 
-use super::Shared;
 use super::plan::{Plan, expand, prepare};
 use super::run::sources;
 use crate::op::Grads;
@@ -9,6 +8,7 @@ use crate::shape::{MAX_DIMS, Shape};
 use crate::{Element, Result, Tensor, bail, dispatch};
 use tengen_kernels::lanes::Float;
 use tengen_kernels::map::{Dst, Map, Operand, Src};
+use tengen_kernels::pool::Shared;
 
 /// The gradients of a map to the operands whose shapes are given.
 pub(crate) fn backward<M: Map<N>, const N: usize>(
@@ -85,11 +85,11 @@ fn backward_as<T: Operand<Wide: Element> + Element, M: Map<N>, const N: usize>(
     plan.for_each(|segment, position, at, n| {
         let src = sources(&p, &plan, at);
         let offset = if dy_single { 0 } else { position as isize };
-        let dy = Src { ptr: q.at(offset).cast_const(), single: dy_single };
+        let dy = Src { ptr: q.offset(offset).cast_const(), single: dy_single };
         let dx = std::array::from_fn(|k| match &to[k] {
             To::Skip => Dst::Skip,
-            To::Full(t) => Dst::Store(t.at(position as isize)),
-            To::Sums(s) => Dst::Sum(s.at(segment as isize)),
+            To::Full(t) => Dst::Store(t.at(position)),
+            To::Sums(s) => Dst::Sum(s.at(segment)),
         });
         // SAFETY: the plan keeps offsets inside the operands; positions and segments are written
         // once each, in tensors and vectors of this call.

@@ -198,16 +198,3 @@ impl<P: ElementwiseTest<N>, const N: usize> Op for PredicateOp<P, N> {
         Saves::NOTHING
     }
 }
-
-/// A pointer that tasks share, each for its own part.
-#[derive(Clone, Copy)]
-pub(crate) struct Shared<T>(pub *mut T);
-// SAFETY: sharing the address is harmless; every use states why its part is not shared.
-unsafe impl<T> Send for Shared<T> {}
-// SAFETY: as above.
-unsafe impl<T> Sync for Shared<T> {}
-impl<T> Shared<T> {
-    pub(crate) fn at(self, offset: isize) -> *mut T {
-        self.0.wrapping_offset(offset)
-    }
-}

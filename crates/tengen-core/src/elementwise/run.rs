@@ -1,10 +1,11 @@
 //! Maps and tests over whole tensors.
 
 use super::plan::{PARALLEL, Plan, is_plain, prepare};
-use super::{Elementwise, ElementwiseTest, Int, Shared};
+use super::{Elementwise, ElementwiseTest, Int};
 use crate::shape::Shape;
 use crate::{DType, Element, Result, Tensor};
 use tengen_kernels::map::{self, Map, Operand, Predicate, Src};
+use tengen_kernels::pool::Shared;
 
 /// The loop's view of operands at some offsets.
 pub(super) fn sources<T: Element, const K: usize>(
@@ -12,7 +13,7 @@ pub(super) fn sources<T: Element, const K: usize>(
     plan: &Plan<K>,
     at: [isize; K],
 ) -> [Src<T>; K] {
-    std::array::from_fn(|k| Src { ptr: p[k].at(at[k]).cast_const(), single: plan.single[k] })
+    std::array::from_fn(|k| Src { ptr: p[k].offset(at[k]).cast_const(), single: plan.single[k] })
 }
 
 pub(super) fn forward<T: Operand + Element, M: Map<N>, const N: usize>(
@@ -33,7 +34,7 @@ pub(super) fn forward<T: Operand + Element, M: Map<N>, const N: usize>(
     plan.for_each(|_, position, at, n| {
         // SAFETY: the plan keeps offsets inside the operands, and each piece of the new `y` is
         // written once.
-        unsafe { T::forward(map, sources(&p, &plan, at), q.at(position as isize), n) };
+        unsafe { T::forward(map, sources(&p, &plan, at), q.at(position), n) };
     });
     Ok(y)
 }
@@ -49,7 +50,7 @@ pub(super) fn test<T: Operand + Element, P: Predicate<N>, const N: usize>(
         (xs.each_ref().map(|x| Shared(x.ptr::<T>())), Shared(y.ptr::<bool>().cast::<u8>()));
     plan.for_each(|_, position, at, n| {
         // SAFETY: as in `forward`.
-        unsafe { T::test(predicate, sources(&p, &plan, at), q.at(position as isize), n) };
+        unsafe { T::test(predicate, sources(&p, &plan, at), q.at(position), n) };
     });
     Ok(y)
 }
@@ -88,7 +89,7 @@ pub(super) fn scalar<I: Element, O: Element, const N: usize>(
     plan.for_each(|_, position, at, n| {
         // SAFETY: as in `forward`.
         unsafe {
-            map::scalar(|x| f.value(x), sources(&p, &plan, at), q.at(position as isize), n);
+            map::scalar(|x| f.value(x), sources(&p, &plan, at), q.at(position), n);
         }
     });
     Ok(y)

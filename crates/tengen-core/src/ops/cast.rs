@@ -1,11 +1,11 @@
 //! Conversion between dtypes.
 
 use crate::autograd::Gradient;
-use crate::elementwise::Shared;
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::{DType, Element, Result, Tensor, apply1, dispatch};
 use half::{bf16, f16};
 use smallvec::smallvec;
+use tengen_kernels::pool::Shared;
 use tengen_kernels::{map, pool};
 
 struct Cast(DType);
@@ -73,7 +73,7 @@ fn between<S: Element, D: Element>(
         let at = from as isize;
         // SAFETY: both tensors are contiguous with `numel` elements, `y` is new and each of its
         // elements is written once.
-        unsafe { run(p.at(at).cast_const(), q.at(at), to - from) };
+        unsafe { run(p.offset(at).cast_const(), q.offset(at), to - from) };
     });
 }
 
@@ -84,8 +84,8 @@ fn convert<S: Element, D: Element>(x: &Tensor, y: &Tensor) {
             // SAFETY: both tensors are contiguous with `numel` elements, `y` is new and each of
             // its elements is written once.
             unsafe {
-                let v = *p.at(i);
-                q.at(i).write(match D::DTYPE {
+                let v = *p.offset(i);
+                q.offset(i).write(match D::DTYPE {
                     DType::Bool => D::from_i64((v.to_f64() != 0.0) as i64),
                     d if d.is_float() => D::from_f64(v.to_f64()),
                     _ => D::from_i64(v.to_i64()),

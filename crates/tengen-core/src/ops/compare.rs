@@ -2,7 +2,7 @@
 
 use super::sum_to;
 use crate::autograd::Gradient;
-use crate::elementwise::{ElementwiseTest, PredicateOp, Shared, operands, prepare, promote};
+use crate::elementwise::{ElementwiseTest, PredicateOp, operands, prepare, promote};
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::raw::by_size;
 use crate::shape::broadcast;
@@ -10,6 +10,7 @@ use crate::{DType, Result, Tensor, apply1, bail, ensure};
 use smallvec::smallvec;
 use tengen_kernels::lanes::Num;
 use tengen_kernels::map::{self, Predicate, Src};
+use tengen_kernels::pool::Shared;
 
 /// Declares elementwise tests: on floats in the language of formulas, on integers and bools (as
 /// i64) in Rust's. Comparisons with NaN are false, except `not_equal`.
@@ -96,14 +97,14 @@ impl Op for Where {
             let [a, b] = [&x[1], &x[2]].map(|x| Shared(x.ptr::<u8>().cast::<U>()));
             let y = Shared(y.ptr::<u8>().cast::<U>());
             let src = |p: Shared<U>, k: usize, at: isize| {
-                Src { ptr: p.at(at).cast_const(), single: plan.single[k] }
+                Src { ptr: p.offset(at).cast_const(), single: plan.single[k] }
             };
             plan.for_each(|_, position, at, n| {
-                let mask = Src { ptr: mask.at(at[0]).cast_const(), single: plan.single[0] };
+                let mask = Src { ptr: mask.offset(at[0]).cast_const(), single: plan.single[0] };
                 // SAFETY: the plan keeps offsets inside the operands, and each piece of the new
                 // `y` is written once.
                 unsafe {
-                    map::select(mask, src(a, 1, at[1]), src(b, 2, at[2]), y.at(position as isize), n)
+                    map::select(mask, src(a, 1, at[1]), src(b, 2, at[2]), y.at(position), n)
                 };
             });
         });

@@ -2,7 +2,6 @@
 
 use super::{Reduction, cast, div};
 use crate::autograd::{Gradient, is_recording};
-use crate::elementwise::Shared;
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::ops::cast::cast_raw;
 use crate::shape::Shape;
@@ -12,6 +11,7 @@ use smallvec::smallvec;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tengen_kernels::ctc::ctc;
 use tengen_kernels::pool;
+use tengen_kernels::pool::Shared;
 
 /// pred `[steps, n, classes]` → loss `[n]`.
 struct Ctc {
@@ -41,7 +41,7 @@ impl Ctc {
                 None => {
                     match ctc(steps, label, self.blank, probability, None) {
                         // SAFETY: `out` is new with one element for each sequence.
-                        Some(v) => unsafe { q.at(i as isize).write(T::from_f64(v)) },
+                        Some(v) => unsafe { q.at(i).write(T::from_f64(v)) },
                         None => starved.store(true, Ordering::Relaxed),
                     }
                 }
@@ -51,7 +51,7 @@ impl Ctc {
                         // SAFETY: `out` is new with the shape of `pred`, whose steps and classes
                         // were checked, and each sequence has elements of its own.
                         unsafe {
-                            let to = q.at(at(t, c) as isize);
+                            let to = q.offset(at(t, c) as isize);
                             *to = T::from_f64((*to).to_f64() + weight * v);
                         }
                     };

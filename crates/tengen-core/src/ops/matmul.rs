@@ -2,7 +2,7 @@
 
 use super::{cast, expand_dims, reshape, squeeze, sum_to, swapaxes};
 use crate::autograd::Gradient;
-use crate::elementwise::{Shared, expand};
+use crate::elementwise::expand;
 use crate::op::{Grads, Meta, Metas, Op, Tensors};
 use crate::ops::cast::cast_raw;
 use crate::shape::{MAX_DIMS, Shape, broadcast};
@@ -11,6 +11,7 @@ use smallvec::{SmallVec, smallvec};
 use tengen_kernels::gemm::{self, Input, Strided};
 use tengen_kernels::gemv;
 use tengen_kernels::lanes::Float;
+use tengen_kernels::pool::Shared;
 use tengen_kernels::{pool, small};
 
 /// Batched matrix product of `[…, m, k]` and `[…, k, n]`.
@@ -147,8 +148,8 @@ where
     let scratch = Tensor::empty(Shape::new(&[total])?, T::DTYPE)?;
     let (s, c) = (Shared(scratch.ptr::<T>()), Shared(y.ptr::<T>()));
     let run = |worker: usize, i: usize| {
-        let s = s.at((worker * each) as isize);
-        let c = c.at((i * m * n) as isize);
+        let s = s.at(worker * each);
+        let c = c.at(i * m * n);
         // SAFETY: the views have these matrices; `y` and the scratch space are new, each product
         // has a part of `y` of its own, and each worker one of the scratch space.
         unsafe {

@@ -1,7 +1,6 @@
 //! Pooling over two-dimensional windows.
 
 use crate::autograd::Gradient;
-use crate::elementwise::Shared;
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::ops::cast::cast_raw;
 use crate::ops::reduce::mean;
@@ -10,6 +9,7 @@ use crate::{DType, Element, Result, Tensor, apply1, bail, ensure};
 use smallvec::{SmallVec, smallvec};
 use tengen_kernels::copy::{PAST, copy_past};
 use tengen_kernels::pool;
+use tengen_kernels::pool::Shared;
 use tengen_kernels::pooling::{self as kernels, Float, Pool2d};
 
 pub use tengen_kernels::pooling::CountMode;
@@ -116,8 +116,7 @@ fn by_planes<T: Float + Element>(
             sources.iter().map(|(x, a)| &x[first * a..(first + n) * a]).collect()
         };
         // SAFETY: `y` is new, and the planes of each group are its own.
-        let y =
-            unsafe { std::slice::from_raw_parts_mut(out.at((first * area) as isize), n * area) };
+        let y = unsafe { std::slice::from_raw_parts_mut(out.at(first * area), n * area) };
         if !past {
             return f(&parts(first, n), y);
         }

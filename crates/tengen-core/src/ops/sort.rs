@@ -3,7 +3,6 @@
 use super::index::{scatter_add, zeros_of};
 use super::{cast, expand_dims, swapaxes};
 use crate::autograd::Gradient;
-use crate::elementwise::Shared;
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::shape::{Shape, normalize_axis};
 use crate::{DType, Element, Error, Result, Tensor, apply, apply1, bail, dispatch, ensure};
@@ -11,6 +10,7 @@ use smallvec::smallvec;
 use std::sync::Mutex;
 use tengen_kernels::index::cumsum as cumsum_kernel;
 use tengen_kernels::pool;
+use tengen_kernels::pool::Shared;
 use tengen_kernels::sort::{Order, SortKey, kth_rows, scratch_len, topk_rows};
 
 /// Elements that one task sorts.
@@ -49,8 +49,8 @@ impl TopK {
                     // SAFETY: both results have `width` elements per row, and each task has its
                     // rows to itself.
                     let (v, i) = unsafe {
-                        let v = std::slice::from_raw_parts_mut(v.at(at), len);
-                        (v, std::slice::from_raw_parts_mut(i.at(at), len))
+                        let v = std::slice::from_raw_parts_mut(v.offset(at), len);
+                        (v, std::slice::from_raw_parts_mut(i.offset(at), len))
                     };
                     let src = &src[from * n..to * n];
                     if self.kth_only {
@@ -210,7 +210,7 @@ impl Op for Cumsum {
             pool::for_ranges(outer, ((1 << 14) / plane.max(1)).max(1), |from, to| {
                 let (at, len) = ((from * plane) as isize, (to - from) * plane);
                 // SAFETY: each task has its outer rows of the new result to itself.
-                let dst = unsafe { std::slice::from_raw_parts_mut(dst.at(at), len) };
+                let dst = unsafe { std::slice::from_raw_parts_mut(dst.offset(at), len) };
                 cumsum_kernel(&src[from * plane..to * plane], n, inner, self.reverse, dst);
             });
         }, else bail!(DType, "cumsum: {} cannot be summed", x[0]));

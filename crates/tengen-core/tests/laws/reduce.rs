@@ -2,6 +2,7 @@
 
 use crate::harness::laws;
 use tengen_core::{DType, Tensor, ops};
+use tengen_kernels::lanes::{available, isa, with_isa};
 
 #[test]
 fn reductions_obey_the_laws() {
@@ -89,11 +90,17 @@ fn reductions_of_nothing() {
 #[test]
 fn sums_are_accurate_for_many_elements() {
     let x = Tensor::full(&[3, 1_000_003], 0.1, DType::F32).unwrap();
-    for v in ops::sum(&x, Some(&[1]), false).unwrap().to_f64_vec().unwrap() {
-        assert!((v - 0.1f32 as f64 * 1_000_003.0).abs() < 0.02, "{v}");
-    }
-    let x = ops::transpose(&x, &[1, 0]).unwrap();
-    for v in ops::mean(&x, Some(&[0]), false).unwrap().to_f64_vec().unwrap() {
-        assert!((v - 0.1f32 as f64).abs() < 1e-7, "{v}");
+    let columns = ops::transpose(&x, &[1, 0]).unwrap();
+    let near = |y: Tensor, expected: f64, tolerance: f64| {
+        for v in y.to_f64_vec().unwrap() {
+            assert!((v - expected).abs() < tolerance, "{:?}: {v}", isa());
+        }
+    };
+    for set in available() {
+        with_isa(*set, || {
+            near(ops::sum(&x, Some(&[1]), false).unwrap(), 0.1f32 as f64 * 1_000_003.0, 0.02);
+            near(ops::mean(&columns, Some(&[0]), false).unwrap(), 0.1f32 as f64, 1e-7);
+        })
+        .unwrap();
     }
 }

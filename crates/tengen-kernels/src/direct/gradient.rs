@@ -1,12 +1,12 @@
 //! The gradient to the filters: products of results' gradients and of what the window covers,
 //! summed over positions.
 
+use super::band;
 use super::plan::{Block, Direct};
-use super::{Shared, band};
 use crate::conv::Geometry;
 use crate::gemm::{self, Input, Source, Strided};
 use crate::lanes::{Arch, Float, Kernel, Lane, dispatch};
-use crate::pool;
+use crate::pool::{self, Shared};
 use std::ops::{Add, Range};
 
 /// The most partial sums.

@@ -20,7 +20,7 @@ pub use plan::Direct;
 
 use crate::gemm::{Source, Strided};
 use crate::lanes::{Arch, Float, Kernel, dispatch, isa};
-use crate::pool;
+use crate::pool::{self, Shared};
 use crate::winograd::Epilogue;
 use plan::{Block, tile};
 use std::ops::Range;
@@ -28,19 +28,6 @@ use tiles::Tile;
 
 /// Tasks that a call is divided into at least, if the results allow.
 const TASKS: usize = 8;
-
-/// An address that tasks share, each for a part of its own.
-#[derive(Clone, Copy)]
-struct Shared<T>(*mut T);
-// SAFETY: the address is shared; tasks touch parts of their own, as each use says.
-unsafe impl<T> Sync for Shared<T> {}
-// SAFETY: as above.
-unsafe impl<T> Send for Shared<T> {}
-impl<T> Shared<T> {
-    fn at(self, i: usize) -> *mut T {
-        self.0.wrapping_add(i)
-    }
-}
 
 /// The images of a call and their results.
 #[derive(Clone, Copy)]

@@ -1,7 +1,7 @@
 //! How a product is cut into blocks that fit the caches and are shared out over threads, whatever
 //! its elements are and however they are packed.
 
-use crate::pool;
+use crate::pool::{self, Shared};
 use std::ops::Range;
 
 /// Steps of the inner dimension per block: many, since C is read and written once per block; a panel
@@ -15,18 +15,6 @@ pub(super) const PARALLEL: usize = 1 << 16;
 const HIGH: usize = 6;
 /// The most panels of B in a block: few, so that threads end together.
 const WIDE: usize = 4;
-
-#[derive(Clone, Copy)]
-struct Shared<T>(*mut T);
-// SAFETY: the address is shared; tasks touch parts of their own, as each use says.
-unsafe impl<T> Sync for Shared<T> {}
-// SAFETY: as above.
-unsafe impl<T> Send for Shared<T> {}
-impl<T> Shared<T> {
-    fn at(self, i: usize) -> *mut T {
-        self.0.wrapping_add(i)
-    }
-}
 
 /// The extents of a product of packed operands.
 ///

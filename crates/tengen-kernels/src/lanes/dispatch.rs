@@ -1,7 +1,8 @@
 //! The choice of instruction set.
 
 use super::{Lane, portable};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The lanes of one instruction set.
 pub trait Arch: Copy + Send + Sync + 'static {
@@ -72,10 +73,15 @@ pub trait Kernel {
     fn run<A: Arch>(self) -> Self::Output;
 }
 
-/// The instruction set in use (0: not yet chosen) and, as a bit, whether features are ignored.
-static CURRENT: AtomicU8 = AtomicU8::new(0);
-/// The bit of [`CURRENT`] that says that features are ignored.
-const PLAIN: u8 = 1 << 7;
+/// The instruction set of the process (0: not yet chosen) and, from [`FORCED_HERE`] on, how many
+/// threads run with one of their own.
+static CURRENT: AtomicU32 = AtomicU32::new(0);
+/// One thread with an instruction set of its own.
+const FORCED_HERE: u32 = 1 << 8;
+
+/// An instruction set that a thread is to use, and whether without any [`Feature`].
+pub(crate) type Forced = Option<(Isa, bool)>;
+thread_local!(static FORCED: Cell<Forced> = const { Cell::new(None) });
 
 /// The instruction sets that this machine has, fastest last.
 pub fn available() -> &'static [Isa] {
@@ -106,32 +112,39 @@ pub fn available() -> &'static [Isa] {
 /// `TENGEN_ISA` (`portable`, `avx2`, `avx512`) names, if the machine has it.
 #[inline]
 pub fn isa() -> Isa {
-    match CURRENT.load(Ordering::Relaxed) & !PLAIN {
+    match CURRENT.load(Ordering::Relaxed) {
         1 => Isa::Portable,
         2 => Isa::Avx2,
         3 => Isa::Avx512,
-        _ => choose(),
+        _ => find(),
     }
 }
 
 #[cold]
-fn choose() -> Isa {
+fn find() -> Isa {
+    if let Some((isa, _)) = FORCED.get() {
+        return isa;
+    }
     let all = available();
+    let chosen = CURRENT.load(Ordering::Relaxed) % FORCED_HERE;
+    if let Some(isa) = all.iter().find(|i| **i as u32 == chosen) {
+        return *isa;
+    }
     let wanted = std::env::var("TENGEN_ISA")
         .ok()
         .and_then(|v| all.iter().copied().find(|i| format!("{i:?}").eq_ignore_ascii_case(&v)));
     let isa = wanted.unwrap_or(all[all.len() - 1]);
-    CURRENT.store(isa as u8, Ordering::Relaxed);
+    // Threads that choose at once choose the same.
+    CURRENT.fetch_or(isa as u32, Ordering::Relaxed);
     isa
 }
 
 /// Whether the machine has a feature that goes with the instruction set in use.
 pub fn has(feature: Feature) -> bool {
-    let isa = isa();
-    if CURRENT.load(Ordering::Relaxed) & PLAIN != 0 {
+    if matches!(forced(), Some((_, true))) {
         return false;
     }
-    match (isa, feature) {
+    match (isa(), feature) {
         #[cfg(target_arch = "x86_64")]
         (Isa::Avx512, Feature::Vnni) => is_x86_feature_detected!("avx512vnni"),
         #[cfg(target_arch = "x86_64")]
@@ -142,30 +155,38 @@ pub fn has(feature: Feature) -> bool {
     }
 }
 
-/// Runs `f` with every kernel of the process on `isa`, if the machine has it; for tests.
+/// Runs `f` with every kernel that it calls on `isa`, if the machine has it; for tests.
 pub fn with_isa<R>(isa: Isa, f: impl FnOnce() -> R) -> Option<R> {
-    with(isa, 0, f)
+    available().contains(&isa).then(|| with_forced(Some((isa, false)), f))
 }
 
 /// As [`with_isa`], without any [`Feature`].
 pub fn with_plain_isa<R>(isa: Isa, f: impl FnOnce() -> R) -> Option<R> {
-    with(isa, PLAIN, f)
+    available().contains(&isa).then(|| with_forced(Some((isa, true)), f))
 }
 
-fn with<R>(isa: Isa, plain: u8, f: impl FnOnce() -> R) -> Option<R> {
-    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    if !available().contains(&isa) {
-        return None;
-    }
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
-    struct Restore(u8);
+/// What this thread is forced to, for threads that help it.
+#[inline]
+pub(crate) fn forced() -> Forced {
+    if CURRENT.load(Ordering::Relaxed) < FORCED_HERE { None } else { FORCED.get() }
+}
+
+/// Runs `f` with what another thread is [`forced`] to.
+#[inline]
+pub(crate) fn with_forced<R>(to: Forced, f: impl FnOnce() -> R) -> R {
+    struct Restore(Forced);
     impl Drop for Restore {
         fn drop(&mut self) {
-            CURRENT.store(self.0, Ordering::Relaxed);
+            FORCED.set(self.0);
+            CURRENT.fetch_sub(FORCED_HERE, Ordering::Relaxed);
         }
     }
-    let _restore = Restore(CURRENT.swap(isa as u8 | plain, Ordering::Relaxed));
-    Some(f())
+    if to.is_none() {
+        return f();
+    }
+    CURRENT.fetch_add(FORCED_HERE, Ordering::Relaxed);
+    let _restore = Restore(FORCED.replace(to));
+    f()
 }
 
 /// Runs a kernel on the instruction set in use.

@@ -19,6 +19,7 @@ pub use dispatch::{
     Arch, Feature, Isa, Kernel, Portable, available, dispatch, dispatch_on, has, isa, with_isa,
     with_plain_isa,
 };
+pub(crate) use dispatch::{Forced, forced, with_forced};
 pub use expr::{Expr, Graph, Node, OpCode, trace};
 pub use half::Half;
 

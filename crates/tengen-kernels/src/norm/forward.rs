@@ -3,8 +3,11 @@
 use super::{Affine, Given, Layout, Units};
 use crate::lanes::{Arch, Float, Kernel, Lane, dispatch};
 use crate::pool;
-use crate::rows::{Parts, SPAN, Terms, load, store, sums};
+use crate::rows::{Parts, Terms, load, store, sums};
 use std::ops::Range;
+
+/// Elements that a second pass finds in the nearest cache.
+const NEAR: usize = 2048;
 
 /// Number, mean and sum of squared distances from the mean.
 #[derive(Clone, Copy)]
@@ -38,7 +41,7 @@ impl Moments {
     #[inline(always)]
     fn of<L: Lane>(x: &[L::T]) -> Moments {
         let mut all = Moments::NONE;
-        for x in x.chunks(SPAN) {
+        for x in x.chunks(NEAR) {
             let n = x.len() as f64;
             // Distances from about the mean give the mean itself, and squares without loss.
             let near = L::T::from_f64(sums::<L, 1>(x.len(), &Plain(x))[0] / n);

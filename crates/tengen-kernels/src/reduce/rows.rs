@@ -2,11 +2,9 @@
 
 use super::{Cut, Fold};
 use crate::lanes::{Arch, Float, Kernel, Lane};
-use crate::rows::{Parts, load};
+use crate::rows::{Parts, load, span};
 use std::ops::Range;
 
-/// Elements folded in the element type before f64 takes over.
-const SPAN: usize = 2048;
 /// Registers that are folded side by side.
 const SIDE: usize = 8;
 
@@ -52,7 +50,7 @@ fn fold_row<L: Lane, F: Fold>(x: &[L::T]) -> f64 {
     let mut total = F::EMPTY;
     let mut i = 0;
     while i < n {
-        let end = if F::EXACT { n } else { n.min(i + SPAN) };
+        let end = if F::EXACT { n } else { n.min(i + span::<L>(SIDE)) };
         let mut acc = [empty; SIDE];
         while i + SIDE * w <= end {
             for k in 0..SIDE {

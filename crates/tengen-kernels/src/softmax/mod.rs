@@ -13,7 +13,7 @@ pub use logarithm::{logsoftmax, logsoftmax_backward};
 
 use crate::lanes::{Arch, Float, Kernel, Lane, Num, dispatch};
 use crate::pool;
-use crate::rows::{Parts, SPAN, Terms, load, store, sums};
+use crate::rows::{Parts, Terms, load, span, store, sums};
 
 /// Elements per task.
 const TASK: usize = 16 * 1024;
@@ -47,7 +47,7 @@ fn exponentials<L: Lane>(x: &[L::T], y: &mut [L::T]) -> f64 {
     let zero = L::splat(L::T::default());
     let (mut total, n, mut i) = (0.0, x.len(), 0);
     while i < n {
-        let end = n.min(i + SPAN);
+        let end = n.min(i + span::<L>(1));
         let mut sum = zero;
         while i + L::W <= end {
             let e = Num::exp(Lane::sub(load::<L>(x, i, L::W), m));

@@ -4,8 +4,8 @@ use super::filters::{FilterTransform, Filters, filter_point};
 use super::planes::{FromTiles, Planes, ToTiles, rows_len};
 use super::product::Products;
 use super::tiles::{Layout, POINTS, Registers, Tiles};
-use super::{Batch, Epilogue, Shared, on, share};
-use crate::pool;
+use super::{Batch, Epilogue, on};
+use crate::pool::{self, Shared, share};
 use std::ops::Range;
 
 /// Bytes of transformed tiles that a worker keeps in its second-level cache.

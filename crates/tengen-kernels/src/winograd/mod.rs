@@ -28,8 +28,6 @@ pub use to_filter::{to_filter, to_filter_len};
 
 use crate::conv::Geometry;
 use crate::lanes::{Float, Isa, Kernel, Lane, dispatch_on};
-use crate::pool;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A batch that one group of a convolution works on.
 #[derive(Clone, Copy, Debug)]
@@ -95,36 +93,8 @@ impl<T: Float> Epilogue<'_, T> {
     }
 }
 
-/// An address that tasks share, each for a part of its own.
-#[derive(Clone, Copy)]
-struct Shared<T>(*mut T);
-// SAFETY: the address is shared; tasks touch parts of their own, as each use says.
-unsafe impl<T> Sync for Shared<T> {}
-// SAFETY: as above.
-unsafe impl<T> Send for Shared<T> {}
-impl<T> Shared<T> {
-    fn at(self, i: usize) -> *mut T {
-        self.0.wrapping_add(i)
-    }
-}
-
 /// Runs a kernel on an instruction set that was in use.
 fn on(isa: Isa, kernel: impl Kernel<Output = ()>) {
     let ran = dispatch_on(isa, kernel).is_ok();
     debug_assert!(ran);
-}
-
-/// Calls `work(worker, task)` for every task, on `workers` threads at most; a worker has one task
-/// at a time.
-fn share(workers: usize, tasks: usize, work: impl Fn(usize, usize) + Sync) {
-    let next = AtomicUsize::new(0);
-    pool::for_each(workers.min(tasks), |worker| {
-        loop {
-            let task = next.fetch_add(1, Ordering::Relaxed);
-            if task >= tasks {
-                break;
-            }
-            work(worker, task);
-        }
-    });
 }

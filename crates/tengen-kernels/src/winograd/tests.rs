@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::lanes::{available, with_isa};
+use crate::pool;
 
 fn values(n: usize, seed: u64) -> Vec<f32> {
     let mut s = seed | 1;

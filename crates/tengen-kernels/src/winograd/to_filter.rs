@@ -5,8 +5,8 @@ use super::forward::{Own, applies_to};
 use super::planes::{Planes, ToTiles, rows_len};
 use super::product::TileSums;
 use super::tiles::{Layout, POINTS, Registers, Tiles};
-use super::{Batch, Shared, on, share};
-use crate::pool;
+use super::{Batch, on};
+use crate::pool::{self, Shared, share};
 use std::ops::Range;
 
 /// The fewest and the most tiles of a block of many.

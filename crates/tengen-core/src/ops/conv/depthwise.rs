@@ -2,7 +2,6 @@
 
 use super::op::{Conv, Pass};
 use super::plan::{Way, way};
-use crate::elementwise::Shared;
 use crate::op::Op;
 use crate::shape::Shape;
 use crate::{Element, Result, Tensor, bail};
@@ -10,6 +9,7 @@ use std::ops::Range;
 use tengen_kernels::conv::{Geometry, Real};
 use tengen_kernels::depthwise::{Sums, ToFilter};
 use tengen_kernels::pool;
+use tengen_kernels::pool::Shared;
 
 impl Conv {
     pub(super) fn run<T: Real + Element>(
@@ -58,7 +58,7 @@ impl Conv {
         let (a, b, out) = (a.as_slice::<T>()?, b.as_slice::<T>()?, Shared(y.ptr::<T>()));
         let part = |at: usize, len: usize| {
             // SAFETY: each plane's part of `y`, which is new, is written by one task.
-            unsafe { std::slice::from_raw_parts_mut(out.at((at * len) as isize), len) }
+            unsafe { std::slice::from_raw_parts_mut(out.at(at * len), len) }
         };
         spaces.share(n * groups, TASK.div_ceil(hw.max(pixels)), |planes, work: &mut [T]| {
             for plane in planes {
@@ -106,9 +106,7 @@ impl Conv {
                 for k in 0..g.k {
                     let (f, o) = (group * g.k + k, plane * g.k + k);
                     // SAFETY: each group's filters in `y`, which is initialised, are its own.
-                    let filter = unsafe {
-                        std::slice::from_raw_parts_mut(out.at((f * area) as isize), area)
-                    };
+                    let filter = unsafe { std::slice::from_raw_parts_mut(out.at(f * area), area) };
                     plan.run(&b[o * pixels..(o + 1) * pixels], filter, work);
                 }
             }
@@ -140,9 +138,8 @@ impl Spaces {
         let spaces = Shared(self.tensor.ptr::<T>());
         pool::share(self.workers, n.div_ceil(each), |worker, task| {
             // SAFETY: a worker's workspace in the new tensor is its own; it has one task at a time.
-            let work = unsafe {
-                std::slice::from_raw_parts_mut(spaces.at((worker * self.len) as isize), self.len)
-            };
+            let work =
+                unsafe { std::slice::from_raw_parts_mut(spaces.at(worker * self.len), self.len) };
             f(task * each..n.min((task + 1) * each), work);
         });
     }

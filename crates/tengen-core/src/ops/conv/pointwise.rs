@@ -1,13 +1,13 @@
 //! Filters of one tap: for every image a product of the filters with its pixels.
 
 use super::op::{Conv, Pass};
-use crate::elementwise::Shared;
 use crate::op::Op;
 use crate::shape::Shape;
 use crate::{Element, Result, Tensor, bail};
 use tengen_kernels::conv::{Geometry, Real};
 use tengen_kernels::gemm::{self, Strided};
 use tengen_kernels::pool;
+use tengen_kernels::pool::Shared;
 
 /// Elements of pixels in a block: they stay in the second-level cache beside the packed filters.
 const BLOCK: usize = 1 << 14;
@@ -55,8 +55,8 @@ impl Conv {
                 let to = pixels.min(from + width);
                 let pixel = &a[image * sums * pixels + from..];
                 let from_a = Strided { ptr: pixel.as_ptr(), outer: 1, inner: pixels as isize };
-                let to_y = out.at((image * rows * pixels + from) as isize);
-                let work = work.at((worker * each) as isize);
+                let to_y = out.at(image * rows * pixels + from);
+                let work = work.at(worker * each);
                 // SAFETY: the image has these pixels of all its channels; `y` is new and has them
                 // of all its rows, for this task alone; each worker has a workspace of its own.
                 unsafe {

@@ -4,7 +4,6 @@ use super::region::{Part, Parts, assign, region, zeros_of};
 use super::rows::Split;
 use super::{Failed, TASK, as_index, expect_index, out_of_range, with_indices};
 use crate::autograd::Gradient;
-use crate::elementwise::Shared;
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::ops::{cast, equal, select};
 use crate::raw::{bits, bits_mut, by_size};
@@ -14,6 +13,7 @@ use bytemuck::Pod;
 use smallvec::smallvec;
 use tengen_kernels::index::{self as kernels, OutOfRange};
 use tengen_kernels::pool;
+use tengen_kernels::pool::Shared;
 
 /// Checks indices into `axis` of `x`, which have all its other extents.
 fn expect_along(op: &str, x: &Tensor, axis: usize, index: &Tensor) -> Result<()> {
@@ -52,7 +52,7 @@ impl Op for Gather {
             let gather = |src: &[U], at: usize, n: usize, picks: usize| {
                 // SAFETY: `y` is new and has as many elements as there are indices, of which each
                 // task has its own.
-                let dst = unsafe { std::slice::from_raw_parts_mut(y.at(at as isize), n) };
+                let dst = unsafe { std::slice::from_raw_parts_mut(y.at(at), n) };
                 let index = &index[at..at + n];
                 failed.note(kernels::gather(src, s.n, s.inner, index, picks, dst));
             };
@@ -116,9 +116,7 @@ fn by_rows<T: Copy + Send + Sync, I: kernels::Index>(
     let (row, part, p) = (s.n * s.inner, picks * s.inner, Shared(y.as_mut_ptr()));
     for_outer(s, picks, |from, to| {
         // SAFETY: each task has its outer rows of `y` to itself.
-        let y = unsafe {
-            std::slice::from_raw_parts_mut(p.at((from * row) as isize), (to - from) * row)
-        };
+        let y = unsafe { std::slice::from_raw_parts_mut(p.at(from * row), (to - from) * row) };
         let done = f(y, &index[from * part..to * part], &source[from * part..to * part]);
         debug_assert!(done.is_ok());
     });

@@ -3,7 +3,6 @@
 use super::region::zeros_of;
 use super::{Failed, TASK, as_index, expect_index, out_of_range, with_indices};
 use crate::autograd::Gradient;
-use crate::elementwise::Shared;
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::ops::{reshape, select};
 use crate::raw::{bits, bits_mut, by_size};
@@ -13,6 +12,7 @@ use bytemuck::Pod;
 use smallvec::{SmallVec, smallvec};
 use tengen_kernels::index::{self as kernels, Index, OutOfRange};
 use tengen_kernels::pool;
+use tengen_kernels::pool::Shared;
 
 /// The fewest columns of a task that has some columns of all rows.
 const COLUMNS: usize = 64;
@@ -75,9 +75,8 @@ impl Op for Take {
                 let src = &src[o * row..(o + 1) * row];
                 // SAFETY: `y` is new and has `outer · picks · inner` elements, of which each task
                 // has its own.
-                let dst = unsafe {
-                    std::slice::from_raw_parts_mut(y.at(at as isize), (to - from) * s.inner)
-                };
+                let dst =
+                    unsafe { std::slice::from_raw_parts_mut(y.at(at), (to - from) * s.inner) };
                 failed.note(kernels::take_rows(src, s.n, s.inner, &index[from..to], dst));
             });
             failed.first(index, s.n)
@@ -152,9 +151,8 @@ impl Op for IndexAdd {
             let add = |o: usize, first: usize, to: usize| {
                 let at = o * row + first * s.inner;
                 // SAFETY: each task has rows `first..to` of outer row `o` of `y` to itself.
-                let dst = unsafe {
-                    std::slice::from_raw_parts_mut(p.at(at as isize), (to - first) * s.inner)
-                };
+                let dst =
+                    unsafe { std::slice::from_raw_parts_mut(p.at(at), (to - first) * s.inner) };
                 let source = &source[o * index.len() * s.inner..(o + 1) * index.len() * s.inner];
                 let done = kernels::add_rows(dst, first, s.n, s.inner, index, source);
                 debug_assert!(done.is_ok());
@@ -220,8 +218,7 @@ impl Put {
             pool::for_ranges(s.outer, (TASK / picks.max(1)).max(1), |from, to| {
                 for o in from..to {
                     // SAFETY: each task has its outer rows of `y` to itself.
-                    let dst =
-                        unsafe { std::slice::from_raw_parts_mut(p.at((o * row) as isize), row) };
+                    let dst = unsafe { std::slice::from_raw_parts_mut(p.at(o * row), row) };
                     let source = &source[o * picks..(o + 1) * picks];
                     let done = kernels::put_rows(dst, s.n, s.inner, index, source);
                     debug_assert!(done.is_ok());
