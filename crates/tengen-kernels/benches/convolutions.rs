@@ -43,6 +43,7 @@ fn direct(c: &mut Criterion) {
             b.iter(|| {
                 let images = Images {
                     n: IMAGES,
+                    groups: 1,
                     image: x.as_ptr(),
                     image_step: g.image_len(),
                     out: y.as_mut_ptr(),
@@ -50,7 +51,7 @@ fn direct(c: &mut Criterion) {
                 };
                 // SAFETY: the vectors have the lengths that the functions ask for.
                 unsafe {
-                    plan.pack(w.as_ptr(), packed.as_mut_ptr());
+                    plan.pack(1, w.as_ptr(), packed.as_mut_ptr());
                     let (packed, work) = (packed.as_ptr(), work.as_mut_ptr());
                     plan.run(images, packed, workers, work, Epilogue::default());
                 }

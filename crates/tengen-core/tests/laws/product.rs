@@ -186,14 +186,16 @@ fn with_gradients(x: &Tensor, w: &Tensor, p: ConvParams) -> [Vec<f64>; 3] {
     [y, x.grad().unwrap().get(), w.grad().unwrap().get()].map(|t| t.to_f64_vec().unwrap())
 }
 
-/// Shapes that take Winograd's minimal filtering, and some of one tap that are products.
-const MANY_CHANNELS: [(&[usize], &[usize], usize, usize); 6] = [
+/// Shapes that take Winograd's minimal filtering, some of one tap that are products, and groups of
+/// few channels.
+const MANY_CHANNELS: [(&[usize], &[usize], usize, usize); 7] = [
     (&[2, 33, 7, 9], &[35, 33, 3, 3], 1, 1),
     (&[1, 32, 12, 10], &[40, 32, 3, 3], 0, 1),
     (&[1, 40, 8, 8], &[32, 40, 3, 3], 2, 1),
     (&[2, 64, 9, 8], &[2, 33, 32, 3, 3], 1, 2),
     (&[2, 12, 23, 29], &[20, 12, 1, 1], 0, 1),
     (&[1, 6, 32, 32], &[2, 40, 3, 1, 1], 0, 2),
+    (&[2, 32, 9, 40], &[4, 6, 8, 3, 3], 1, 4),
 ];
 
 #[test]

@@ -24,11 +24,15 @@ pub struct ToFilter {
     positions: usize,
 }
 
-/// The images of a call and the gradients to their results.
+/// The images of a call and the gradients to their results. The channels of a group count as an
+/// image.
 #[derive(Clone, Copy)]
 pub struct Gradients<T> {
     /// How many.
     pub n: usize,
+    /// How many sets of filters there are: image `i` belongs to group `i % groups`, and every group
+    /// has as many.
+    pub groups: usize,
     /// The first image.
     pub image: *const T,
     /// Elements from one image to the next.
@@ -53,10 +57,13 @@ impl ToFilter {
         (self.plan.outs, self.plan.channels * self.plan.taps.len())
     }
 
-    /// Partial sums for `n` images.
-    fn parts(&self, n: usize) -> usize {
+    /// Partial sums of each group for `n` images of `groups` groups.
+    fn parts(&self, n: usize, groups: usize) -> usize {
         let (rows, columns) = self.shape();
-        (n * self.plan.blocks()).min(PARTS).min(PARTIAL / (rows * columns).max(1)).max(1)
+        (n / groups * self.plan.blocks())
+            .min(PARTS.div_ceil(groups))
+            .min(PARTIAL / (groups * rows * columns).max(1))
+            .max(1)
     }
 
     /// Elements of packed gradients and of the multiplication's workspace.
@@ -69,14 +76,15 @@ impl ToFilter {
         )
     }
 
-    /// Elements of workspace for `n` images and `workers` workers.
-    pub fn workspace_len<T: Float>(&self, n: usize, workers: usize) -> usize {
+    /// Elements of workspace for `n` images of `groups` groups, and `workers` workers.
+    pub fn workspace_len<T: Float>(&self, n: usize, groups: usize, workers: usize) -> usize {
         let (rows, columns) = self.shape();
         let (packed, work) = self.lens::<T>();
-        self.parts(n) * rows * columns + workers * (self.plan.band_len() + packed + work)
+        self.parts(n, groups) * groups * rows * columns
+            + workers * (self.plan.band_len() + packed + work)
     }
 
-    /// The gradient of `n` images.
+    /// The gradient of `n` images, group after group.
     ///
     /// # Safety
     /// `g` has the images and gradients that the plan was made for; `filters` is writable for the
@@ -89,22 +97,23 @@ impl ToFilter {
         work: *mut T,
     ) {
         let (rows, columns) = self.shape();
-        let (units, parts) = (g.n * self.plan.blocks(), self.parts(g.n));
+        let (units, parts) = (g.n / g.groups * self.plan.blocks(), self.parts(g.n, g.groups));
         let len = rows * columns;
         let (packed, space) = self.lens::<T>();
         let each = self.plan.band_len() + packed + space;
         let (image, out) = (Shared(g.image.cast_mut()), Shared(g.out.cast_mut()));
         let (filters, work) = (Shared(filters), Shared(work));
-        let spaces = if parts > 1 { work.at(parts * len) } else { work.at(0) };
+        let spaces = if parts > 1 { work.at(g.groups * parts * len) } else { work.at(0) };
         let spaces = Shared(spaces);
-        let part = |worker: usize, part: usize| {
-            let sums = if parts > 1 { work.at(part * len) } else { filters.at(0) };
+        let part = |worker: usize, task: usize| {
+            let (group, part) = (task / parts, task % parts);
+            let sums = if parts > 1 { work.at(task * len) } else { filters.at(group * len) };
             let band = spaces.at(worker * each);
             let packed_at = band.wrapping_add(self.plan.band_len());
             let range = part * units / parts..(part + 1) * units / parts;
             for unit in range.clone() {
                 let (i, block) = (unit / self.plan.blocks(), unit % self.plan.blocks());
-                let block = self.plan.block(block);
+                let (i, block) = (i * g.groups + group, self.plan.block(block));
                 let image = image.at(i * g.image_step).cast_const();
                 let (plane, row) = (self.plan.plane, self.plan.grid.1);
                 let first = block.rows.start * row + block.columns.start;
@@ -128,17 +137,22 @@ impl ToFilter {
                 }
             }
         };
-        if parts == 1 {
+        if g.groups * parts == 1 {
+            // The product itself is then shared out.
             return part(0, 0);
         }
-        pool::share(workers, parts, part);
-        pool::for_ranges(len, 1 << 14, |from, to| {
+        pool::share(workers, g.groups * parts, part);
+        if parts == 1 {
+            return;
+        }
+        pool::for_ranges(g.groups * len, 1 << 14, |from, to| {
             for i in from..to {
+                let first = i / len * parts * len + i % len;
                 // SAFETY: every part wrote its sums, and ranges are disjoint.
                 unsafe {
-                    let mut sum = *work.at(i);
+                    let mut sum = *work.at(first);
                     for p in 1..parts {
-                        sum = sum + *work.at(p * len + i);
+                        sum = sum + *work.at(first + p * len);
                     }
                     *filters.at(i) = sum;
                 }

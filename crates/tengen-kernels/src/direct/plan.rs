@@ -300,8 +300,9 @@ impl Direct {
         }
     }
 
-    /// Elements of a worker's band: whole cache lines, so that workers share none.
+    /// Elements of a worker's band: whole cache lines, so that workers share none, and a register that
+    /// starts at the last place.
     pub(super) fn band_len(&self) -> usize {
-        (self.channels * self.layout.plane).next_multiple_of(64)
+        (self.channels * self.layout.plane + 16).next_multiple_of(64)
     }
 }

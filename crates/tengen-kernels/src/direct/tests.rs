@@ -70,6 +70,8 @@ fn geometries() -> Vec<Geometry> {
         geometry((2, 40), (5, 6), (5, 6), (1, 1), (0, 0), (1, 1)),
         geometry((2, 3), (4, 4), (1, 1), (5, 3), (1, 2), (1, 1)),
         geometry((2, 2), (3, 4), (2, 2), (1, 1), (5, 4), (1, 1)),
+        geometry((9, 8), (7, 50), (3, 3), (1, 1), (1, 1), (1, 1)),
+        geometry((4, 6), (3, 90), (2, 3), (1, 2), (1, 0), (1, 1)),
         geometry((200, 3), (40, 40), (3, 3), (1, 1), (1, 1), (1, 1)),
     ]
 }
@@ -90,6 +92,7 @@ fn run<T: Float + Input<T>>(
         let mut work = vec![T::from_f64(f64::NAN); plan.workspace_len(3)];
         let images = Images {
             n: 2,
+            groups: 1,
             image: image.as_ptr(),
             image_step: image_len,
             out: out.as_mut_ptr(),
@@ -97,7 +100,7 @@ fn run<T: Float + Input<T>>(
         };
         // SAFETY: the vectors have the lengths that the functions ask for.
         unsafe {
-            plan.pack(filters.as_ptr(), packed.as_mut_ptr());
+            plan.pack(1, filters.as_ptr(), packed.as_mut_ptr());
             plan.run(images, packed.as_ptr(), 3, work.as_mut_ptr(), Epilogue::default());
         }
     }
@@ -112,10 +115,11 @@ fn filter_gradient<T: Float + Input<T> + std::ops::Add<Output = T>>(
     let to = |v: &[f64]| v.iter().map(|v| T::from_f64(*v)).collect::<Vec<T>>();
     let (image, dy) = (to(image), to(dy));
     let plan = ToFilter::new::<T>(g).unwrap();
-    let mut work = vec![T::from_f64(f64::NAN); plan.workspace_len::<T>(2, 3)];
+    let mut work = vec![T::from_f64(f64::NAN); plan.workspace_len::<T>(2, 1, 3)];
     let mut filters = vec![T::from_f64(f64::NAN); g.k * g.taps()];
     let gradients = Gradients {
         n: 2,
+        groups: 1,
         image: image.as_ptr(),
         image_step: g.image_len(),
         out: dy.as_ptr(),
@@ -186,6 +190,7 @@ fn the_epilogue_adds_and_bends() {
     let mut out = vec![0.0; 2 * g.out_len()];
     let images = Images {
         n: 2,
+        groups: 1,
         image: image.as_ptr(),
         image_step: g.image_len(),
         out: out.as_mut_ptr(),
@@ -195,7 +200,7 @@ fn the_epilogue_adds_and_bends() {
         Epilogue { bias: Some(&bias[..]), slope: Some(&slope), residual: Some(&residual) };
     // SAFETY: the vectors have the lengths that the functions ask for.
     unsafe {
-        plan.pack(filters.as_ptr(), packed.as_mut_ptr());
+        plan.pack(1, filters.as_ptr(), packed.as_mut_ptr());
         plan.run(images, packed.as_ptr(), 2, work.as_mut_ptr(), epilogue);
     }
     for (i, (got, sum)) in out.iter().zip(&plain).enumerate() {

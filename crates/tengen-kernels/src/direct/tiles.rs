@@ -5,7 +5,7 @@ use crate::lanes::{Arch, Float, Isa, Lane, prefetch};
 use crate::winograd::Epilogue;
 
 /// Steps that are summed in registers before they are added to the rest: shorter sums round less.
-const STEPS: usize = 512;
+pub(super) const STEPS: usize = 512;
 /// Elements of the widest tile: 16 positions (14, and what makes a square of them) of two registers
 /// of 16.
 const SUMS: usize = 16 * 32;
@@ -20,6 +20,8 @@ pub(super) struct Tile<'a, T> {
     /// Row and column of the first position in the block.
     pub at: (usize, usize),
     pub positions: usize,
+    /// Whether registers hold neighbouring positions of one output channel.
+    pub strips: bool,
     /// The image's results.
     pub out: *mut T,
     /// Row and column of the first position in the grid.
@@ -43,6 +45,10 @@ impl<T: Float> Tile<'_, T> {
     pub unsafe fn run<A: Arch>(self) {
         let mut sums = Sums([T::default(); SUMS]);
         let sums = sums.0.as_mut_ptr();
+        if self.strips {
+            // SAFETY: by the contract.
+            return unsafe { self.strip::<A>(sums) };
+        }
         macro_rules! sum {
             ($across:literal: $($positions:literal)*) => {
                 match self.positions {
