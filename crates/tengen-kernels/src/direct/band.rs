@@ -4,6 +4,9 @@ use super::plan::{Axis, Block, Direct};
 use crate::lanes::{Arch, Float, Lane};
 use std::ops::Range;
 
+/// Elements that are taken from twice as many at once, in registers.
+const BLOCK: usize = 16;
+
 /// Places `k` < `n` for which `start + k·step` lies in `0..extent`.
 #[inline(always)]
 fn inside(start: isize, step: usize, extent: usize, n: usize) -> (usize, usize) {
@@ -33,31 +36,33 @@ pub(super) unsafe fn fill<A: Arch, T: Float>(
     band: *mut T,
 ) {
     let ((h, w), layout) = (plan.image, &plan.layout);
-    for c in channels {
-        for slot in 0..plan.rows.starts.len() {
-            let top = first(&plan.rows, slot, block.rows.start);
-            let (low, high) = inside(top, plan.rows.step, h, layout.rows);
-            for r in 0..layout.rows {
-                // SAFETY: rows of the layout lie in the band, and `low..high` are rows of the image;
-                // columns likewise.
-                unsafe {
-                    let line = band.add(c * layout.plane + (slot * layout.rows + r) * layout.row);
-                    if r < low || r >= high {
-                        line.write_bytes(0, layout.row);
-                        continue;
-                    }
-                    let y = (top + (r * plan.rows.step) as isize) as usize;
-                    let row = image.add((c * h + y) * w);
-                    for slot in 0..plan.columns.starts.len() {
-                        let to = line.add(slot * layout.columns);
-                        let left = first(&plan.columns, slot, block.columns.start);
-                        let (from, end) = inside(left, plan.columns.step, w, layout.columns);
-                        to.write_bytes(0, from);
-                        to.add(end).write_bytes(0, layout.columns - end);
-                        let x = row.wrapping_offset(left + (from * plan.columns.step) as isize);
-                        copy::<A, T>(x, plan.columns.step, to.add(from), end - from);
-                    }
+    let slots = (0..plan.rows.starts.len())
+        .flat_map(|row| (0..plan.columns.starts.len()).map(move |column| (row, column)));
+    for (row_slot, column_slot) in slots {
+        let top = first(&plan.rows, row_slot, block.rows.start);
+        let (low, high) = inside(top, plan.rows.step, h, layout.rows);
+        let left = first(&plan.columns, column_slot, block.columns.start);
+        let (from, end) = inside(left, plan.columns.step, w, layout.columns);
+        let x = left + (from * plan.columns.step) as isize;
+        for (c, r) in channels.clone().flat_map(|c| (0..layout.rows).map(move |r| (c, r))) {
+            let line = c * layout.plane + (row_slot * layout.rows + r) * layout.row;
+            let y = top + (r * plan.rows.step) as isize;
+            // SAFETY: rows of the layout lie in the band, and `low..high` are rows of the image;
+            // columns likewise.
+            unsafe {
+                let to = band.add(line + column_slot * layout.columns);
+                if r < low || r >= high {
+                    to.write_bytes(0, layout.columns);
+                    continue;
                 }
+                if from > 0 {
+                    to.write_bytes(0, from);
+                }
+                if end < layout.columns {
+                    to.add(end).write_bytes(0, layout.columns - end);
+                }
+                let row = image.add((c * h + y as usize) * w);
+                copy::<A, T>(row.wrapping_offset(x), plan.columns.step, to.add(from), end - from);
             }
         }
     }
@@ -83,7 +88,20 @@ unsafe fn copy<A: Arch, T: Float>(from: *const T, step: usize, to: *mut T, n: us
                     <T::Lane<A>>::load_n(from.add(i), n - i).store_n(to.add(i), n - i);
                 }
             }
-            2 => (0..n).for_each(|i| *to.add(i) = *from.add(2 * i)),
+            2 if n >= BLOCK => {
+                for i in (0..n).step_by(BLOCK) {
+                    // The last block may overlap the one before it; what lies beyond its last
+                    // element is not read.
+                    let at = i.min(n - BLOCK);
+                    let from = from.add(2 * at);
+                    let pairs = from.cast::<[[T; 2]; BLOCK - 1]>().read_unaligned();
+                    let mut block = [*from.add(2 * BLOCK - 2); BLOCK];
+                    for (to, pair) in block.iter_mut().zip(&pairs) {
+                        *to = pair[0];
+                    }
+                    to.add(at).cast::<[T; BLOCK]>().write_unaligned(block);
+                }
+            }
             _ => (0..n).for_each(|i| *to.add(i) = *from.add(step * i)),
         }
     }

@@ -1,23 +1,31 @@
-//! The gradient to the filters: products of results' gradients and of what the window covers,
-//! summed over positions.
+//! The gradient to the filters: for every tap, products of results' gradients and of what the tap
+//! covers, summed over positions.
 
 use super::band;
-use super::plan::{Block, Direct};
+use super::plan::{Block, Direct, tile};
+use super::tiles::STEPS;
 use crate::conv::Geometry;
-use crate::gemm::{self, Input, Source, Strided};
-use crate::lanes::{Arch, Float, Kernel, Lane, dispatch};
+use crate::gemm::{Input, Source, Strided};
+use crate::lanes::{Arch, Float, Isa, Kernel, Lane, dispatch};
 use crate::pool::{self, Shared};
-use std::ops::{Add, Range};
+use std::ops::Range;
 
 /// The most partial sums.
 const PARTS: usize = 8;
-/// Elements that all partial sums together may have.
-const PARTIAL: usize = 1 << 22;
+/// Bytes of sums that stay in the second-level cache beside the band. Workers share the tiles of more
+/// than that, block by block, and have some of them each.
+const NEAR: usize = 256 << 10;
+/// The fewest positions of a partial sum: adding it up costs about as much as one in 20 of them.
+const POSITIONS: usize = 512;
+/// Tiles of sums per task.
+const TILES: usize = 8;
+/// Columns of the filters per task in which partial sums are added.
+const COLUMNS: usize = 256;
 
-/// How to compute the gradient to the filters. A worker multiplies block by block, with the
-/// window's values packed from a band; where the result is small, some blocks each are summed apart
-/// and added up in the end, so that workers need not wait for one another. How many does not depend
-/// on the number of workers.
+/// How to compute the gradient to the filters. For each block of positions, results' gradients are
+/// brought into registers of output channels, and every tap reads its values where they lie in the
+/// band. Some blocks each are summed apart and added up in the end, so that workers need not wait for
+/// one another. How many does not depend on the number of workers.
 pub struct ToFilter {
     plan: Direct,
     /// Positions of the largest block.
@@ -52,36 +60,39 @@ impl ToFilter {
         Some(ToFilter { plan, positions })
     }
 
-    /// Rows and columns of the result.
-    fn shape(&self) -> (usize, usize) {
-        (self.plan.outs, self.plan.channels * self.plan.taps.len())
+    /// Elements of a filter: one for each input channel and tap.
+    fn columns(&self) -> usize {
+        self.plan.channels * self.plan.taps.len()
+    }
+
+    /// Elements of whole registers of output channels.
+    fn rows<T: Float>(&self) -> usize {
+        let (across, width, _) = tile::<T>(self.plan.outs);
+        self.plan.outs.next_multiple_of(across * width)
     }
 
     /// Partial sums of each group for `n` images of `groups` groups.
-    fn parts(&self, n: usize, groups: usize) -> usize {
-        let (rows, columns) = self.shape();
+    fn parts<T: Float>(&self, n: usize, groups: usize) -> usize {
+        if self.rows::<T>() * self.columns() * size_of::<T>() > NEAR {
+            return 1;
+        }
+        let positions = self.plan.grid.0 * self.plan.grid.1;
         (n / groups * self.plan.blocks())
+            .min(n / groups * positions / POSITIONS)
             .min(PARTS.div_ceil(groups))
-            .min(PARTIAL / (groups * rows * columns).max(1))
             .max(1)
     }
 
-    /// Elements of packed gradients and of the multiplication's workspace.
-    fn lens<T: Float>(&self) -> (usize, usize) {
-        let (rows, columns) = self.shape();
-        let line = |n: usize| n.next_multiple_of(64);
-        (
-            line(gemm::packed_len::<T>(rows, self.positions)),
-            line(gemm::workspace_len::<T>(columns, self.positions)),
-        )
+    /// Elements of a block's packed gradients.
+    fn packed_len<T: Float>(&self) -> usize {
+        (self.rows::<T>() * self.positions).next_multiple_of(64)
     }
 
     /// Elements of workspace for `n` images of `groups` groups, and `workers` workers.
     pub fn workspace_len<T: Float>(&self, n: usize, groups: usize, workers: usize) -> usize {
-        let (rows, columns) = self.shape();
-        let (packed, work) = self.lens::<T>();
-        self.parts(n, groups) * groups * rows * columns
-            + workers * (self.plan.band_len() + packed + work)
+        let sums = self.rows::<T>() * self.columns();
+        self.parts::<T>(n, groups) * groups * sums
+            + workers * (self.plan.band_len() + self.packed_len::<T>())
     }
 
     /// The gradient of `n` images, group after group.
@@ -89,74 +100,72 @@ impl ToFilter {
     /// # Safety
     /// `g` has the images and gradients that the plan was made for; `filters` is writable for the
     /// filters, `work` for [`workspace_len`](Self::workspace_len) elements.
-    pub unsafe fn run<T: Float + Input<T> + Add<Output = T>>(
+    pub unsafe fn run<T: Float + Input<T>>(
         &self,
         g: Gradients<T>,
         filters: *mut T,
         workers: usize,
         work: *mut T,
     ) {
-        let (rows, columns) = self.shape();
-        let (units, parts) = (g.n / g.groups * self.plan.blocks(), self.parts(g.n, g.groups));
-        let len = rows * columns;
-        let (packed, space) = self.lens::<T>();
-        let each = self.plan.band_len() + packed + space;
+        let (rows, columns) = (self.rows::<T>(), self.columns());
+        let (units, parts) = (g.n / g.groups * self.plan.blocks(), self.parts::<T>(g.n, g.groups));
+        if units == 0 {
+            // SAFETY: by the contract.
+            return unsafe { filters.write_bytes(0, g.groups * self.plan.outs * columns) };
+        }
+        let tasks = g.groups * parts;
+        let each = self.plan.band_len() + self.packed_len::<T>();
         let (image, out) = (Shared(g.image.cast_mut()), Shared(g.out.cast_mut()));
-        let (filters, work) = (Shared(filters), Shared(work));
-        let spaces = if parts > 1 { work.at(g.groups * parts * len) } else { work.at(0) };
-        let spaces = Shared(spaces);
+        let (sums, filters) = (Shared(work), Shared(filters));
+        let spaces = Shared(sums.at(tasks * rows * columns));
         let part = |worker: usize, task: usize| {
             let (group, part) = (task / parts, task % parts);
-            let sums = if parts > 1 { work.at(task * len) } else { filters.at(group * len) };
             let band = spaces.at(worker * each);
-            let packed_at = band.wrapping_add(self.plan.band_len());
+            let packed = band.wrapping_add(self.plan.band_len());
             let range = part * units / parts..(part + 1) * units / parts;
             for unit in range.clone() {
                 let (i, block) = (unit / self.plan.blocks(), unit % self.plan.blocks());
                 let (i, block) = (i * g.groups + group, self.plan.block(block));
-                let image = image.at(i * g.image_step).cast_const();
-                let (plane, row) = (self.plan.plane, self.plan.grid.1);
-                let first = block.rows.start * row + block.columns.start;
+                let first = block.rows.start * self.plan.grid.1 + block.columns.start;
                 let dy = Strided {
                     ptr: out.at(i * g.out_step + first).cast_const(),
-                    outer: plane as isize,
+                    outer: self.plan.plane as isize,
                     inner: 1,
                 };
-                let positions = block.rows.len() * block.columns.len();
+                let sums = Sums {
+                    plan: &self.plan,
+                    positions: (block.rows.len() * block.columns.len(), block.columns.len()),
+                    band,
+                    dy: packed,
+                    to: sums.at(task * rows * columns),
+                    add: unit > range.start,
+                };
                 // SAFETY: images and gradients exist by the contract; the workspace has room for
-                // this worker's band, packed operands and this part's sums, which no one else
-                // uses.
+                // this worker's band and packed gradients and for this part's sums, which no one
+                // else uses.
                 unsafe {
-                    self.fill(&block, image, band);
-                    gemm::pack_a(rows, positions, &dy, packed_at);
-                    let taps = Taps { plan: &self.plan, width: block.columns.len(), band };
-                    let dims = (rows, columns, positions);
-                    let accumulate = unit > range.start;
-                    let space = packed_at.add(packed);
-                    gemm::multiply(dims, packed_at, &taps, sums, columns, accumulate, space);
+                    self.fill(&block, image.at(i * g.image_step).cast_const(), band);
+                    self.pack(&dy, sums.positions.0, packed);
+                    sums.run();
                 }
             }
         };
-        if g.groups * parts == 1 {
-            // The product itself is then shared out.
-            return part(0, 0);
+        match tasks {
+            // What a block takes is then shared out.
+            1 => part(0, 0),
+            _ => pool::share(workers, tasks, part),
         }
-        pool::share(workers, g.groups * parts, part);
-        if parts == 1 {
-            return;
-        }
-        pool::for_ranges(g.groups * len, 1 << 14, |from, to| {
-            for i in from..to {
-                let first = i / len * parts * len + i % len;
-                // SAFETY: every part wrote its sums, and ranges are disjoint.
-                unsafe {
-                    let mut sum = *work.at(first);
-                    for p in 1..parts {
-                        sum = sum + *work.at(first + p * len);
-                    }
-                    *filters.at(i) = sum;
-                }
-            }
+        let strips = columns.div_ceil(COLUMNS);
+        pool::for_each(g.groups * strips, |i| {
+            let (group, strip) = (i / strips, i % strips);
+            dispatch(Total {
+                outs: self.plan.outs,
+                all: columns,
+                columns: strip * COLUMNS..columns.min((strip + 1) * COLUMNS),
+                parts: (parts, rows * columns),
+                sums: sums.at(group * parts * rows * columns).cast_const(),
+                filters: filters.at(group * self.plan.outs * columns),
+            });
         });
     }
 
@@ -174,6 +183,26 @@ impl ToFilter {
                 image: image.at(0).cast_const(),
                 band: band.at(0),
             });
+        });
+    }
+
+    /// Packs a block's gradients: `[tile of output channels][position][channel]`.
+    ///
+    /// # Safety
+    /// `dy` has all output channels at `positions`, and `packed` is writable for
+    /// [`packed_len`](Self::packed_len) elements.
+    unsafe fn pack<T: Float + Input<T>>(&self, dy: &Strided<T>, positions: usize, packed: *mut T) {
+        let (across, width, _) = tile::<T>(self.plan.outs);
+        let (outs, wide, packed) = (self.plan.outs, across * width, Shared(packed));
+        pool::for_each(outs.div_ceil(wide), |i| {
+            let (n, to) = (wide.min(outs - i * wide), packed.at(i * wide * positions));
+            // SAFETY: by the contract; each tile has a part of its own.
+            unsafe {
+                if n < wide {
+                    to.write_bytes(0, wide * positions);
+                }
+                dy.pack(i * wide, n, 0..positions, to, wide);
+            }
         });
     }
 }
@@ -195,68 +224,180 @@ impl<T: Float> Kernel for Fill<'_, T> {
     }
 }
 
-/// What taps cover in a block: element (tap of a channel, position).
-struct Taps<'a, T> {
+/// A block's sums: `[tile of output channels][column][channel]`.
+#[derive(Clone, Copy)]
+struct Sums<'a, T> {
     plan: &'a Direct,
-    /// Columns of the block.
-    width: usize,
+    /// Positions of the block, and of a row of it.
+    positions: (usize, usize),
     band: *const T,
+    /// The packed gradients.
+    dy: *const T,
+    to: *mut T,
+    /// Whether they are added to what is there.
+    add: bool,
 }
 
-// SAFETY: a Taps only reads, from a band that its maker leaves alone meanwhile.
-unsafe impl<T> Sync for Taps<'_, T> {}
+// SAFETY: tasks read the band and the gradients, and each writes sums of its own.
+unsafe impl<T> Sync for Sums<'_, T> {}
 
-impl<T: Float> Source<T> for Taps<'_, T> {
-    unsafe fn pack(&self, outer: usize, n: usize, ks: Range<usize>, dst: *mut T, width: usize) {
-        dispatch(PackTaps { taps: self, outer, n, ks, dst, width });
+impl<T: Float> Sums<'_, T> {
+    /// # Safety
+    /// The band is filled and the gradients are packed for the block, and `to` is readable and
+    /// writable for all sums.
+    unsafe fn run(&self) {
+        let (across, width, most) = tile::<T>(self.plan.outs);
+        let wide = across * width;
+        let columns = self.plan.channels * self.plan.taps.len();
+        let tiles = columns.div_ceil(most);
+        let down = tiles.div_ceil(TILES);
+        pool::for_each(self.plan.outs.div_ceil(wide) * down, |i| {
+            let (row, part) = (i / down, i % down);
+            let part = part * tiles / down..(part + 1) * tiles / down;
+            dispatch(Tiles {
+                sums: Sums {
+                    dy: self.dy.wrapping_add(row * wide * self.positions.0),
+                    to: self.to.wrapping_add(row * wide * columns),
+                    ..*self
+                },
+                // Tiles of nearly the same length.
+                tiles: part.map(|t| t * columns / tiles..(t + 1) * columns / tiles),
+            });
+        });
     }
 }
 
-struct PackTaps<'a, T> {
-    taps: &'a Taps<'a, T>,
-    outer: usize,
-    n: usize,
-    ks: Range<usize>,
-    dst: *mut T,
-    width: usize,
+/// Tiles of columns, for one tile of output channels.
+struct Tiles<'a, T, I> {
+    sums: Sums<'a, T>,
+    tiles: I,
 }
 
-impl<T: Float> Kernel for PackTaps<'_, T> {
+impl<T: Float, I: Iterator<Item = Range<usize>>> Kernel for Tiles<'_, T, I> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
-        let Self { taps: &Taps { plan, width: across, band }, outer, n, ks, dst, width } = self;
-        let (w, layout, area) = (<T::Lane<A> as Lane>::W, &plan.layout, plan.taps.len());
-        for i in (0..n).step_by(w) {
-            let rows = w.min(n - i);
-            // Places without a tap repeat one: their values are not stored.
-            let starts: [*const T; 16] = std::array::from_fn(|j| {
-                let tap = outer + i + if j < rows { j } else { 0 };
-                band.wrapping_add(tap / area * layout.plane + plan.taps[tap % area].offset)
-            });
-            let mut k = ks.start;
-            while k < ks.end {
-                let (y, x) = (k / across, k % across);
-                let columns = w.min(across - x).min(ks.end - k);
-                let at = y * layout.row + x;
+        let (across, ..) = tile::<T>(self.sums.plan.outs);
+        for columns in self.tiles {
+            macro_rules! sum {
+                ($across:literal: $($columns:literal)*) => {
+                    match columns.len() {
+                        // SAFETY: by the contract of `Sums::run`.
+                        $($columns => unsafe {
+                            self.sums.tile::<T::Lane<A>, $columns, $across>(columns.start)
+                        },)*
+                        _ => {}
+                    }
+                };
+            }
+            match (A::ISA, across) {
+                (Isa::Avx512, 1) => sum!(1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+                (Isa::Avx512, _) => sum!(2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+                (Isa::Avx2, 1) => sum!(1: 1 2 3 4 5 6),
+                (Isa::Avx2, _) => sum!(2: 1 2 3 4 5 6),
+                (Isa::Portable, 1) => sum!(1: 1 2 3 4),
+                (Isa::Portable, _) => sum!(4: 1 2 3 4),
+            }
+        }
+    }
+}
+
+impl<T: Float> Sums<'_, T> {
+    /// Sums of `P` columns × `V` registers.
+    ///
+    /// # Safety
+    /// As [`Sums::run`]; the columns from `first` on exist.
+    #[inline(always)]
+    unsafe fn tile<L: Lane<T = T>, const P: usize, const V: usize>(&self, first: usize) {
+        let Sums { plan, positions: (all, width), band, .. } = *self;
+        let (area, zero) = (plan.taps.len(), L::splat(T::default()));
+        let starts: [*const T; P] = std::array::from_fn(|j| {
+            let (channel, tap) = ((first + j) / area, (first + j) % area);
+            band.wrapping_add(channel * plan.layout.plane + plan.taps[tap].offset)
+        });
+        let mut dy = self.dy;
+        let mut position = 0;
+        // SAFETY: the band has what these taps cover at all positions, `dy` has `V` registers for
+        // each position, and `to` for each column.
+        unsafe {
+            while position < all {
+                let end = all.min(position + STEPS);
+                let mut acc = [[zero; V]; P];
+                let mut k = position;
+                while k < end {
+                    let (row, column) = (k / width, k % width);
+                    let n = (width - column).min(end - k);
+                    let at = row * plan.layout.row + column;
+                    for i in at..at + n {
+                        let mut y = [zero; V];
+                        for (v, y) in y.iter_mut().enumerate() {
+                            *y = L::load(dy.add(v * L::W));
+                        }
+                        dy = dy.add(V * L::W);
+                        for (start, row) in starts.iter().zip(&mut acc) {
+                            let x = L::splat(*start.add(i));
+                            for v in 0..V {
+                                row[v] = Lane::fma(x, y[v], row[v]);
+                            }
+                        }
+                    }
+                    k += n;
+                }
+                for (j, row) in acc.iter().enumerate() {
+                    for (v, x) in row.iter().enumerate() {
+                        let p = self.to.add(((first + j) * V + v) * L::W);
+                        let x =
+                            if self.add || position > 0 { Lane::add(L::load(p), *x) } else { *x };
+                        x.store(p);
+                    }
+                }
+                position = end;
+            }
+        }
+    }
+}
+
+/// Some columns of the filters, from partial sums.
+struct Total<T> {
+    /// Output channels.
+    outs: usize,
+    /// Elements of a filter.
+    all: usize,
+    columns: Range<usize>,
+    /// How many partial sums there are, and elements from one to the next.
+    parts: (usize, usize),
+    sums: *const T,
+    filters: *mut T,
+}
+
+impl<T: Float> Kernel for Total<T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        let Total { outs, all, columns, parts: (parts, step), sums, filters } = self;
+        let (across, width, _) = tile::<T>(outs);
+        let wide = across * width;
+        for out in (0..outs).step_by(width) {
+            let tile = out / wide * wide * all + out % wide;
+            let rows = width.min(outs - out);
+            for column in columns.clone().step_by(width) {
+                let n = width.min(columns.end - column);
                 let mut square = [<T::Lane<A>>::splat(T::default()); 16];
-                // SAFETY: the band has what these taps cover at these positions, and `dst` has
-                // `width` ≥ n places for each position.
+                // SAFETY: the partial sums have registers of output channels for every column, and
+                // these elements of the filters are this task's own.
                 unsafe {
-                    for j in 0..16 {
-                        if j < w {
-                            square[j] = <T::Lane<A>>::load_n(starts[j].wrapping_add(at), columns);
+                    for (j, sum) in square[..n].iter_mut().enumerate() {
+                        let p = sums.add(tile + (column + j) * wide);
+                        *sum = Lane::load(p);
+                        for part in 1..parts {
+                            *sum = Lane::add(*sum, Lane::load(p.add(part * step)));
                         }
                     }
                     Lane::transpose(&mut square);
-                    let to = dst.add((k - ks.start) * width + i);
-                    for (j, column) in square.iter().enumerate() {
-                        if j < columns {
-                            column.store_n(to.add(j * width), rows);
-                        }
+                    for (i, row) in square[..rows].iter().enumerate() {
+                        row.store_n(filters.add((out + i) * all + column), n);
                     }
                 }
-                k += columns;
             }
         }
     }

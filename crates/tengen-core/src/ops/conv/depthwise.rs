@@ -27,9 +27,6 @@ impl Conv {
         }
         match (way, self.pass) {
             (Way::Winograd, _) => self.winograd(&a, &b, g, n, shape),
-            (Way::Pointwise, Pass::ToFilter(..)) => {
-                self.pointwise_to_filter::<T>(&a, &b, g, n, shape)
-            }
             (Way::Pointwise, _) => self.pointwise::<T>(&a, &b, g, n, shape),
             (Way::Direct, Pass::ToFilter(..)) => self.direct_to_filter::<T>(&a, &b, g, n, shape),
             (Way::Direct, _) => self.direct::<T>(&a, &b, g, n, shape),

@@ -13,7 +13,7 @@ pub(super) enum Way {
     Winograd,
     /// One plane with one filter at a time: there is no sum over channels.
     Depthwise,
-    /// A product of matrices: every filter has one tap.
+    /// A product of the filters with the pixels of each image.
     Pointwise,
     /// Sums over taps and channels, or products with what taps cover: everything else.
     Direct,
@@ -48,8 +48,6 @@ pub(super) fn way(pass: Pass, g: &Geometry, dtype: DType) -> Way {
     let sums = match pass {
         Pass::Forward => g.c,
         Pass::ToInput(..) => g.k,
-        // A product over all pixels of all images.
-        Pass::ToFilter(..) if one_tap => return Way::Pointwise,
         Pass::ToFilter(..) => usize::MAX,
     };
     if one_tap && sums <= FEW && g.pixels() >= MANY {

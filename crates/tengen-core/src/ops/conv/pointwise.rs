@@ -1,12 +1,11 @@
-//! Filters of one tap: products of the filters, or of the gradients to the results, with the pixels.
+//! Filters of one tap: for every image a product of the filters with its pixels.
 
 use super::op::{Conv, Pass};
 use crate::op::Op;
 use crate::shape::Shape;
 use crate::{Element, Result, Tensor, bail};
-use std::ops::Range;
 use tengen_kernels::conv::{Geometry, Real};
-use tengen_kernels::gemm::{self, Source, Strided};
+use tengen_kernels::gemm::{self, Strided};
 use tengen_kernels::pool;
 use tengen_kernels::pool::Shared;
 
@@ -14,8 +13,6 @@ use tengen_kernels::pool::Shared;
 const BLOCK: usize = 1 << 14;
 /// The pixels of a block are a multiple of this, which all tiles divide.
 const TILES: usize = 64;
-/// Elements of packed gradients at a time.
-const PACKED: usize = 1 << 20;
 
 impl Conv {
     /// The result, or the gradient to the input, of filters of one tap at every pixel. Group after
@@ -70,72 +67,5 @@ impl Conv {
             });
         }
         Ok(y)
-    }
-
-    /// The gradient to filters of one tap at every pixel: a product over the pixels of all images.
-    /// Group after group; `a` and `b` are contiguous.
-    pub(super) fn pointwise_to_filter<T: Real + Element>(
-        &self,
-        a: &Tensor,
-        b: &Tensor,
-        g: Geometry,
-        n: usize,
-        shape: Shape,
-    ) -> Result<Tensor> {
-        let y = Tensor::empty(shape, T::DTYPE)?;
-        let (groups, pixels) = (self.params.groups, g.pixels());
-        // Some images at a time: their packed gradients stay in the last-level cache.
-        let images = (PACKED / (g.k * pixels)).clamp(1, n);
-        let packed = gemm::packed_len::<T>(g.k, images * pixels).next_multiple_of(TILES);
-        let work = gemm::workspace_len::<T>(g.c, images * pixels);
-        let space = Tensor::empty(Shape::new(&[packed + work])?, T::DTYPE)?;
-        let (packed, work) = (space.ptr::<T>(), space.ptr::<T>().wrapping_add(packed));
-        let (a, b) = (a.as_slice::<T>()?, b.as_slice::<T>()?);
-        let planes = |x: &[T], channels: usize, image: usize, group: usize| Planes {
-            first: x[(image * groups + group) * channels * pixels..].as_ptr(),
-            pixels,
-            image: groups * channels * pixels,
-        };
-        for group in 0..groups {
-            let to = y.ptr::<T>().wrapping_add(group * g.k * g.c);
-            for first in (0..n).step_by(images) {
-                let sums = images.min(n - first) * pixels;
-                let (dy, x) = (planes(b, g.k, first, group), planes(a, g.c, first, group));
-                // SAFETY: `geometry` checked that images and gradients exist; `y` and the space are
-                // new and long enough.
-                unsafe {
-                    gemm::pack_a(g.k, sums, &dy, packed);
-                    gemm::multiply((g.k, g.c, sums), packed, &x, to, g.c, first > 0, work);
-                }
-            }
-        }
-        Ok(y)
-    }
-}
-
-/// Planes of some images as rows of one matrix.
-struct Planes<T> {
-    /// The first plane of the first image.
-    first: *const T,
-    pixels: usize,
-    /// Elements from one image to the next.
-    image: usize,
-}
-
-// SAFETY: a Planes only reads, from memory that `pack`'s caller vouches for.
-unsafe impl<T> Sync for Planes<T> {}
-
-impl<T: Real> Source<T> for Planes<T> {
-    unsafe fn pack(&self, outer: usize, n: usize, ks: Range<usize>, dst: *mut T, width: usize) {
-        let (pixels, mut k) = (self.pixels, ks.start);
-        while k < ks.end {
-            let (image, at) = (k / pixels, k % pixels);
-            let some = (pixels - at).min(ks.end - k);
-            let ptr = self.first.wrapping_add(image * self.image + at);
-            let plane = Strided { ptr, outer: pixels as isize, inner: 1 };
-            // SAFETY: by the contract, for these pixels of one image.
-            unsafe { plane.pack(outer, n, 0..some, dst.add((k - ks.start) * width), width) };
-            k += some;
-        }
     }
 }
