@@ -6,8 +6,18 @@ use half::{bf16, f16};
 use std::mem::MaybeUninit;
 
 /// Elements that are widened at a time: their blocks stay in the first-level cache.
-const BLOCK: usize = 512;
-type Block = MaybeUninit<[f32; BLOCK]>;
+const BLOCK: usize = 1024;
+
+/// Widened elements, written before they are read; no register of them crosses a cache line.
+#[repr(align(64))]
+struct Block(MaybeUninit<[f32; BLOCK]>);
+
+impl Block {
+    #[inline]
+    fn ptr(&mut self) -> *mut f32 {
+        self.0.as_mut_ptr().cast()
+    }
+}
 
 struct Widen<H> {
     x: *const H,
@@ -92,7 +102,7 @@ unsafe fn stage<H: Half, const N: usize>(
     r: usize,
 ) -> [Src<f32>; N] {
     std::array::from_fn(|k| {
-        let (x, to) = (xs[k], blocks[k].as_mut_ptr().cast::<f32>());
+        let (x, to) = (xs[k], blocks[k].ptr());
         // SAFETY: by the contract; a block has room for `r` elements.
         unsafe {
             if !x.single {
@@ -105,10 +115,10 @@ unsafe fn stage<H: Half, const N: usize>(
     })
 }
 
-/// Blocks on the stack, written before they are read.
+/// Blocks on the stack.
 #[inline]
 fn blocks<const N: usize>() -> [Block; N] {
-    [const { MaybeUninit::uninit() }; N]
+    [const { Block(MaybeUninit::uninit()) }; N]
 }
 
 macro_rules! staged {
@@ -122,7 +132,7 @@ macro_rules! staged {
                 n: usize,
             ) {
                 let (mut a, mut b) = (blocks::<N>(), blocks::<1>());
-                let out = b[0].as_mut_ptr().cast::<f32>();
+                let out = b[0].ptr();
                 for i in (0..n).step_by(BLOCK) {
                     let r = BLOCK.min(n - i);
                     // SAFETY: by the contract; positions stay under `n`, blocks hold `r`.
@@ -145,7 +155,7 @@ macro_rules! staged {
                     let r = BLOCK.min(n - i);
                     let to: [Dst<f32>; N] = std::array::from_fn(|k| match dx[k] {
                         Dst::Skip => Dst::Skip,
-                        Dst::Store(_) => Dst::Store(c[k].as_mut_ptr().cast()),
+                        Dst::Store(_) => Dst::Store(c[k].ptr()),
                         Dst::Sum(s) => Dst::Sum(s),
                     });
                     // SAFETY: by the contract; positions stay under `n`, blocks hold `r`.
