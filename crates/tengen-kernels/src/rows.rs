@@ -102,12 +102,15 @@ pub(crate) fn sums<L: Lane, const K: usize>(n: usize, terms: &impl Terms<L, K>) 
             }
             i += SIDE * L::W;
         }
-        while i + L::W <= end {
-            let v = terms.at(i, L::W);
-            for k in 0..K {
-                acc[0][k] = Lane::add(acc[0][k], v[k]);
+        // What is left goes side by side too.
+        for acc in &mut acc {
+            if i + L::W <= end {
+                let v = terms.at(i, L::W);
+                for k in 0..K {
+                    acc[k] = Lane::add(acc[k], v[k]);
+                }
+                i += L::W;
             }
-            i += L::W;
         }
         if i < end {
             let v = terms.at(i, end - i);

@@ -58,9 +58,12 @@ fn fold_row<L: Lane, F: Fold>(x: &[L::T]) -> f64 {
             }
             i += SIDE * w;
         }
-        while i + w <= end {
-            acc[0] = F::lanes(acc[0], load(x, i, w));
-            i += w;
+        // What is left goes side by side too.
+        for acc in &mut acc {
+            if i + w <= end {
+                *acc = F::lanes(*acc, load(x, i, w));
+                i += w;
+            }
         }
         if i < end {
             acc[1] = F::lanes(acc[1], load::<L>(x, i, end - i).keep(end - i, empty));
