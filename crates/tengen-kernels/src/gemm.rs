@@ -2,8 +2,8 @@
 //!
 //! C = A·B is computed in tiles that live in registers. Both operands are first packed into panels
 //! in the order in which the tiles read them, a block of the inner dimension at a time (`blocks`).
-//! What is packed comes from a [`Source`], so transposed, half-precision and convolution operands
-//! need no copy of their own. Every element of C is summed in the same order whatever the number of
+//! What is packed comes from a [`Strided`] matrix, so transposed and half-precision operands need no
+//! copy of their own. Every element of C is summed in the same order whatever the number of
 //! threads.
 
 use crate::lanes::{Arch, Float, Isa, Kernel, Lane, dispatch, isa, prefetch};
@@ -15,17 +15,8 @@ mod blocks;
 pub mod int8;
 mod words;
 
-/// An operand: a matrix seen as `outer` × `k`, where `outer` counts rows of A or columns of B.
-pub trait Source<T>: Sync {
-    /// Writes `dst[(k − ks.start)·width + i]` = element (`outer + i`, k) for `i < n` and k in
-    /// `ks`. Places from `n` to `width` keep what they hold, or become 0.
-    ///
-    /// # Safety
-    /// The elements exist, and `dst` is writable for `ks.len()·width` elements.
-    unsafe fn pack(&self, outer: usize, n: usize, ks: Range<usize>, dst: *mut T, width: usize);
-}
-
-/// A matrix of elements at regular distances.
+/// An operand: a matrix of elements at regular distances, seen as `outer` × `k`, where `outer` counts
+/// rows of A or columns of B.
 #[derive(Clone, Copy)]
 pub struct Strided<E> {
     /// The first element.
@@ -88,8 +79,22 @@ impl Input<f32> for half::bf16 {
     }
 }
 
-impl<T: Float, E: Input<T>> Source<T> for Strided<E> {
-    unsafe fn pack(&self, outer: usize, n: usize, ks: Range<usize>, dst: *mut T, width: usize) {
+impl<E> Strided<E> {
+    /// Writes `dst[(k − ks.start)·width + i]` = element (`outer + i`, k) for `i < n` and k in
+    /// `ks`. Places from `n` to `width` keep what they hold, or become 0.
+    ///
+    /// # Safety
+    /// The elements exist, and `dst` is writable for `ks.len()·width` elements.
+    pub unsafe fn pack<T: Float>(
+        &self,
+        outer: usize,
+        n: usize,
+        ks: Range<usize>,
+        dst: *mut T,
+        width: usize,
+    ) where
+        E: Input<T>,
+    {
         let start = outer as isize * self.outer + ks.start as isize * self.inner;
         let from = Strided { ptr: self.ptr.wrapping_offset(start), ..*self };
         dispatch(Pack { from, n, steps: ks.len(), dst, width });
@@ -310,8 +315,8 @@ fn plan<T: Float>(m: usize, n: usize, k: usize) -> Plan {
 /// Packs A (`m` × `k`) to `packed`.
 ///
 /// # Safety
-/// The source has `m` × `k` elements, and `packed` is writable for [`packed_len`] elements.
-pub unsafe fn pack_a<T: Float>(m: usize, k: usize, a: &impl Source<T>, packed: *mut T) {
+/// `a` has `m` × `k` elements, and `packed` is writable for [`packed_len`] elements.
+pub unsafe fn pack_a<T: Float, E: Input<T>>(m: usize, k: usize, a: &Strided<E>, packed: *mut T) {
     let plan = Plan { shared: m * k >= PARALLEL, ..plan::<T>(m, 0, k) };
     let (rows, _) = plan.tile;
     // SAFETY: by the contract; the driver asks for parts of A and of `packed` that exist.
@@ -325,11 +330,10 @@ pub unsafe fn pack_a<T: Float>(m: usize, k: usize, a: &impl Source<T>, packed: *
 /// # Safety
 /// `packed` holds an `m` × `k` A, `b` has `n` × `k` elements, `c` is readable and writable for `m`
 /// rows of `n` elements at distance `ldc`, `work` is writable for [`workspace_len`] elements.
-#[allow(clippy::too_many_arguments)]
-pub unsafe fn multiply<T: Float>(
+pub unsafe fn multiply<T: Float, E: Input<T>>(
     (m, n, k): (usize, usize, usize),
     packed: *const T,
-    b: &impl Source<T>,
+    b: &Strided<E>,
     c: *mut T,
     ldc: usize,
     accumulate: bool,

@@ -131,7 +131,7 @@ impl Arguments<'_, '_> {
 #[pyfunction]
 #[pyo3(signature = (inp, weight, bias=None, stride=None, padding=None, dilation=None, groups=1, conv_mode="cross_correlation", compute_mode="default"),
        text_signature = "(inp, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, conv_mode='cross_correlation', compute_mode='default')")]
-#[allow(clippy::too_many_arguments)]
+#[expect(clippy::too_many_arguments, reason = "MegEngine's signature")]
 fn conv2d(
     inp: Any,
     weight: Any,
@@ -157,7 +157,7 @@ fn conv2d(
 #[pyfunction]
 #[pyo3(signature = (inp, weight, bias=None, stride=None, padding=None, dilation=None, groups=1, conv_mode="cross_correlation", compute_mode="default"),
        text_signature = "(inp, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, conv_mode='cross_correlation', compute_mode='default')")]
-#[allow(clippy::too_many_arguments)]
+#[expect(clippy::too_many_arguments, reason = "MegEngine's signature")]
 fn conv1d(
     inp: Any,
     weight: Any,
@@ -186,7 +186,7 @@ fn conv1d(
 #[pyfunction]
 #[pyo3(signature = (inp, weight, bias=None, stride=None, padding=None, output_padding=None, dilation=None, groups=1, conv_mode="cross_correlation", compute_mode="default"),
        text_signature = "(inp, weight, bias=None, stride=1, padding=0, output_padding=0, dilation=1, groups=1, conv_mode='cross_correlation', compute_mode='default')")]
-#[allow(clippy::too_many_arguments)]
+#[expect(clippy::too_many_arguments, reason = "MegEngine's signature")]
 fn conv_transpose2d(
     inp: Any,
     weight: Any,

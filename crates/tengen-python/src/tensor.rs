@@ -119,7 +119,6 @@ fn power(a: &Tensor, b: &Bound<'_, PyAny>) -> PyResult<Tensor> {
 impl PyTensor {
     #[new]
     #[pyo3(signature = (data, dtype=None, device=None, is_const=false, no_cache=false, name=None, format="default"))]
-    #[allow(clippy::too_many_arguments)]
     fn py_new(
         data: Any,
         dtype: Option<Any>,

@@ -5,7 +5,7 @@ use super::band;
 use super::plan::{Block, Direct, tile};
 use super::tiles::STEPS;
 use crate::conv::Geometry;
-use crate::gemm::{Input, Source, Strided};
+use crate::gemm::{Input, Strided};
 use crate::lanes::{Arch, Float, Isa, Kernel, Lane, dispatch};
 use crate::pool::{self, Shared};
 use std::ops::Range;

@@ -19,7 +19,7 @@ mod tiles;
 pub use gradient::{Gradients, ToFilter};
 pub use plan::Direct;
 
-use crate::gemm::{Source, Strided};
+use crate::gemm::Strided;
 use crate::lanes::{Arch, Float, Kernel, dispatch, isa};
 use crate::pool::{self, Shared};
 use crate::winograd::Epilogue;

@@ -107,7 +107,7 @@ impl Plan {
     /// `packed` holds A, `c` is readable and writable for `m` rows of `n` elements at distance
     /// `ldc`, and `work` for [`Plan::workspace_len`] places; `pack` writes the panel of B that it
     /// is asked for, and `multiply` touches the panels and the part of C that it is given.
-    #[allow(clippy::too_many_arguments)]
+    #[expect(clippy::too_many_arguments, reason = "operands, memory and the two kernels")]
     pub unsafe fn multiply<P: Copy, C: Copy>(
         &self,
         packed: *const P,
