@@ -8,6 +8,7 @@
 
 use crate::lanes::{Arch, Float, Isa, Kernel, Lane, dispatch, isa, prefetch};
 use blocks::{Block, PARALLEL, Plan};
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 mod bf16;
@@ -101,6 +102,10 @@ impl<E> Strided<E> {
     }
 }
 
+/// Steps between a step that is packed and the one that is fetched: a step of a wide matrix lies on a
+/// page of its own.
+const AHEAD: usize = 16;
+
 /// Packs `steps` steps of `n` rows or columns.
 pub(crate) struct Pack<E, T> {
     pub from: Strided<E>,
@@ -126,6 +131,7 @@ impl<T: Float, E: Input<T>> Kernel for Pack<E, T> {
                 for k in 0..steps {
                     for i in (0..n).step_by(w) {
                         let r = w.min(n - i);
+                        prefetch(at(i, k + AHEAD));
                         E::lane::<T::Lane<A>>(at(i, k), r).store_n(dst.add(k * width + i), r);
                     }
                 }
@@ -182,9 +188,15 @@ fn tile_of<T: Float>(isa: Isa) -> (usize, usize) {
     (rows, registers * width)
 }
 
-/// Steps that a tile sums before it adds to C, which stays in the nearest cache: rounding grows
-/// with the length of a sum.
+/// Steps that a tile sums in registers before it adds them to its sums: rounding grows with the length
+/// of a sum.
 const RUN: usize = 256;
+/// Elements of the largest tile.
+const TILE: usize = 14 * 32;
+
+/// A tile's sums; no register of them crosses a cache line.
+#[repr(align(64))]
+struct Sums<T>(MaybeUninit<[T; TILE]>);
 
 struct Tile<T> {
     k: usize,
@@ -211,23 +223,46 @@ impl<T: Float> Tile<T> {
             }
         }
         let zero = L::splat(T::default());
-        let mut acc = [[zero; V]; R];
-        // SAFETY: the panels have `k` steps, and stores stay below `m` and `n`.
+        let mut sums = Sums(MaybeUninit::<[T; TILE]>::uninit());
+        let sums = sums.0.as_mut_ptr().cast::<T>();
+        let mut done = 0;
+        // SAFETY: the panels have `k` steps, stores stay below `m` and `n`, and sums are written
+        // after the first run and read after later ones.
         unsafe {
-            for _ in 0..k {
-                let mut y = [zero; V];
-                for (v, y) in y.iter_mut().enumerate() {
-                    *y = L::load(b.add(v * L::W));
+            let acc = loop {
+                let mut acc = [[zero; V]; R];
+                let end = k.min(done + RUN);
+                for _ in done..end {
+                    let mut y = [zero; V];
+                    for (v, y) in y.iter_mut().enumerate() {
+                        *y = L::load(b.add(v * L::W));
+                    }
+                    for (i, row) in acc.iter_mut().enumerate() {
+                        let x = L::splat(*a.add(i));
+                        for v in 0..V {
+                            row[v] = Lane::fma(x, y[v], row[v]);
+                        }
+                    }
+                    a = a.add(R);
+                    b = b.add(V * L::W);
                 }
-                for (i, row) in acc.iter_mut().enumerate() {
-                    let x = L::splat(*a.add(i));
-                    for v in 0..V {
-                        row[v] = Lane::fma(x, y[v], row[v]);
+                if done > 0 {
+                    for (i, row) in acc.iter_mut().enumerate() {
+                        for (v, x) in row.iter_mut().enumerate() {
+                            *x = Lane::add(L::load(sums.add((i * V + v) * L::W)), *x);
+                        }
                     }
                 }
-                a = a.add(R);
-                b = b.add(V * L::W);
-            }
+                if end == k {
+                    break acc;
+                }
+                for (i, row) in acc.iter().enumerate() {
+                    for (v, x) in row.iter().enumerate() {
+                        x.store(sums.add((i * V + v) * L::W));
+                    }
+                }
+                done = end;
+            };
             if m == R && n == V * L::W {
                 // Fixed bounds keep the sums in registers.
                 for (i, row) in acc.iter().enumerate() {
@@ -270,22 +305,20 @@ impl<T: Float> Kernel for Block<T, T> {
         let Block { k, a, b, c, ldc, m, n, accumulate } = self;
         let (rows, registers) = tile(A::ISA);
         let columns = registers * <T::Lane<A> as Lane>::W;
-        for (j, i) in
-            (0..n).step_by(columns).flat_map(|j| (0..m).step_by(rows).map(move |i| (j, i)))
-        {
-            for start in (0..k).step_by(RUN) {
+        for j in (0..n).step_by(columns) {
+            for i in (0..m).step_by(rows) {
                 // SAFETY: `gemm` packed panels of `k` steps for all of these rows and columns,
                 // and C has them.
                 unsafe {
                     let tile = Tile {
-                        k: (k - start).min(RUN),
-                        a: a.add(i * k + start * rows),
-                        b: b.add(j * k + start * columns),
+                        k,
+                        a: a.add(i * k),
+                        b: b.add(j * k),
                         c: c.add(i * ldc + j),
                         ldc,
                         m: (m - i).min(rows),
                         n: (n - j).min(columns),
-                        accumulate: accumulate || start > 0,
+                        accumulate,
                     };
                     match A::ISA {
                         Isa::Avx512 => tile.run::<T::Lane<A>, 14, 2>(),
