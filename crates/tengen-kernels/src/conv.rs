@@ -3,7 +3,6 @@
 //! Here is the geometry; the sums are in `direct`, `winograd` and, without a sum over channels,
 //! `depthwise`.
 
-use crate::gemm::Input;
 use crate::lanes::Float;
 
 /// The geometry of a convolution of one group: an image of `c` planes of `h` × `w`, `k` filters of
@@ -48,8 +47,5 @@ impl Geometry {
 }
 
 /// Numbers with the arithmetic of convolutions.
-pub trait Real:
-    Float + Input<Self> + std::ops::Mul<Output = Self> + std::ops::Add<Output = Self>
-{
-}
-impl<T: Float + Input<T> + std::ops::Mul<Output = T> + std::ops::Add<Output = T>> Real for T {}
+pub trait Real: Float + std::ops::Mul<Output = Self> + std::ops::Add<Output = Self> {}
+impl<T: Float + std::ops::Mul<Output = T> + std::ops::Add<Output = T>> Real for T {}

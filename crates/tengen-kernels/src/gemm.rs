@@ -6,7 +6,7 @@
 //! copy of their own. Every element of C is summed in the same order whatever the number of
 //! threads.
 
-use crate::lanes::{Arch, Float, Isa, Kernel, Lane, dispatch, isa, prefetch};
+use crate::lanes::{Arch, Float, Isa, Kernel, Lane, Operand, dispatch, isa, prefetch};
 use blocks::{Block, PARALLEL, Plan};
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -31,55 +31,6 @@ pub struct Strided<E> {
 // SAFETY: a Strided only reads, from memory that `pack`'s caller vouches for.
 unsafe impl<E> Sync for Strided<E> {}
 
-/// Elements that multiplication takes, converted to the type that it computes in.
-pub trait Input<T: Float>: Copy {
-    /// The value.
-    fn get(self) -> T;
-    /// The first `n` values at `p` in a register; the rest are 0.
-    ///
-    /// # Safety
-    /// `p` is readable for `n` elements, no more than the register has.
-    unsafe fn lane<L: Lane<T = T>>(p: *const Self, n: usize) -> L;
-}
-macro_rules! itself {
-    ($($t:ty)*) => {$(
-        impl Input<$t> for $t {
-            #[inline(always)]
-            fn get(self) -> $t {
-                self
-            }
-            #[inline(always)]
-            unsafe fn lane<L: Lane<T = $t>>(p: *const $t, n: usize) -> L {
-                // SAFETY: by the contract.
-                unsafe { if n == L::W { L::load(p) } else { L::load_n(p, n) } }
-            }
-        }
-    )*};
-}
-itself!(f32 f64);
-impl Input<f32> for half::f16 {
-    #[inline(always)]
-    fn get(self) -> f32 {
-        self.to_f32()
-    }
-    #[inline(always)]
-    unsafe fn lane<L: Lane<T = f32>>(p: *const Self, n: usize) -> L {
-        // SAFETY: by the contract.
-        unsafe { L::load_half(p, n) }
-    }
-}
-impl Input<f32> for half::bf16 {
-    #[inline(always)]
-    fn get(self) -> f32 {
-        self.to_f32()
-    }
-    #[inline(always)]
-    unsafe fn lane<L: Lane<T = f32>>(p: *const Self, n: usize) -> L {
-        // SAFETY: by the contract.
-        unsafe { L::load_half(p, n) }
-    }
-}
-
 impl<E> Strided<E> {
     /// Writes `dst[(k − ks.start)·width + i]` = element (`outer + i`, k) for `i < n` and k in
     /// `ks`. Places from `n` to `width` keep what they hold, or become 0.
@@ -94,7 +45,7 @@ impl<E> Strided<E> {
         dst: *mut T,
         width: usize,
     ) where
-        E: Input<T>,
+        E: Operand<Wide = T>,
     {
         let start = outer as isize * self.outer + ks.start as isize * self.inner;
         let from = Strided { ptr: self.ptr.wrapping_offset(start), ..*self };
@@ -115,7 +66,7 @@ pub(crate) struct Pack<E, T> {
     pub width: usize,
 }
 
-impl<T: Float, E: Input<T>> Kernel for Pack<E, T> {
+impl<T: Float, E: Operand<Wide = T>> Kernel for Pack<E, T> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
@@ -132,7 +83,7 @@ impl<T: Float, E: Input<T>> Kernel for Pack<E, T> {
                     for i in (0..n).step_by(w) {
                         let r = w.min(n - i);
                         prefetch(at(i, k + AHEAD));
-                        E::lane::<T::Lane<A>>(at(i, k), r).store_n(dst.add(k * width + i), r);
+                        E::load::<T::Lane<A>>(at(i, k), r).store_n(dst.add(k * width + i), r);
                     }
                 }
             } else if from.inner == 1 {
@@ -142,7 +93,7 @@ impl<T: Float, E: Input<T>> Kernel for Pack<E, T> {
                     let (rows, columns) = (w.min(n - i), w.min(steps - k));
                     let mut square = [<T::Lane<A>>::splat(T::default()); 16];
                     for (j, row) in square.iter_mut().enumerate().take(rows) {
-                        *row = E::lane(at(i + j, k), columns);
+                        *row = E::load(at(i + j, k), columns);
                     }
                     Lane::transpose(&mut square);
                     for (j, column) in square.iter().enumerate().take(columns) {
@@ -349,7 +300,12 @@ fn plan<T: Float>(m: usize, n: usize, k: usize) -> Plan {
 ///
 /// # Safety
 /// `a` has `m` × `k` elements, and `packed` is writable for [`packed_len`] elements.
-pub unsafe fn pack_a<T: Float, E: Input<T>>(m: usize, k: usize, a: &Strided<E>, packed: *mut T) {
+pub unsafe fn pack_a<T: Float, E: Operand<Wide = T>>(
+    m: usize,
+    k: usize,
+    a: &Strided<E>,
+    packed: *mut T,
+) {
     let plan = Plan { shared: m * k >= PARALLEL, ..plan::<T>(m, 0, k) };
     let (rows, _) = plan.tile;
     // SAFETY: by the contract; the driver asks for parts of A and of `packed` that exist.
@@ -363,7 +319,7 @@ pub unsafe fn pack_a<T: Float, E: Input<T>>(m: usize, k: usize, a: &Strided<E>, 
 /// # Safety
 /// `packed` holds an `m` × `k` A, `b` has `n` × `k` elements, `c` is readable and writable for `m`
 /// rows of `n` elements at distance `ldc`, `work` is writable for [`workspace_len`] elements.
-pub unsafe fn multiply<T: Float, E: Input<T>>(
+pub unsafe fn multiply<T: Float, E: Operand<Wide = T>>(
     (m, n, k): (usize, usize, usize),
     packed: *const T,
     b: &Strided<E>,
@@ -389,7 +345,7 @@ pub unsafe fn multiply<T: Float, E: Input<T>>(
 }
 
 /// Elements of matrices, with the way in which products of two such matrices are summed in `T`.
-pub trait Element<T: Float>: Input<T> + Sync {
+pub trait Element<T: Float>: Operand<Wide = T> {
     /// Elements of `T` that packed A takes.
     fn packed_len(m: usize, k: usize) -> usize {
         packed_len::<T>(m, k)
@@ -440,14 +396,7 @@ mod tests {
             .collect()
     }
 
-    fn run<T: Float + Input<T>>(
-        m: usize,
-        n: usize,
-        k: usize,
-        ta: bool,
-        tb: bool,
-        acc: bool,
-    ) -> f64 {
+    fn run<T: Float>(m: usize, n: usize, k: usize, ta: bool, tb: bool, acc: bool) -> f64 {
         let (a, b) = (values(m * k, 1), values(k * n, 2));
         let to = |v: &[f64]| v.iter().map(|v| T::from_f64(*v)).collect::<Vec<T>>();
         let (x, y) = (to(&a), to(&b));

@@ -1,7 +1,7 @@
 //! Products of a vector and a matrix, at the speed of reading the matrix once.
 
-use crate::gemm::{Input, Strided};
-use crate::lanes::{Arch, Float, Kernel, Lane, dispatch};
+use crate::gemm::Strided;
+use crate::lanes::{Arch, Float, Kernel, Lane, Operand, dispatch};
 use crate::pool::{self, Shared};
 
 /// Rows of a part that are summed apart; it does not depend on the number of threads.
@@ -32,7 +32,7 @@ pub fn workspace_len<T, E>(n: usize, k: usize, b: &Strided<E>) -> usize {
 /// # Safety
 /// [`applies`] holds; `x` has `k` elements at distance `step`, `b` has `n` × `k`; `y` is writable
 /// for `n` elements, `work` for [`workspace_len`].
-pub unsafe fn multiply<T: Float + Input<T>, E: Input<T> + Sync>(
+pub unsafe fn multiply<T: Float, E: Operand<Wide = T>>(
     (n, k): (usize, usize),
     (x, step): (*const E, isize),
     b: Strided<E>,
@@ -95,7 +95,7 @@ struct Rows<T, E> {
     y: *mut T,
 }
 
-impl<T: Float, E: Input<T>> Kernel for Rows<T, E> {
+impl<T: Float, E: Operand<Wide = T>> Kernel for Rows<T, E> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
@@ -120,7 +120,7 @@ impl<T: Float, E: Input<T>> Kernel for Rows<T, E> {
                     let mut sum = if first == 0 { zero } else { <T::Lane<A>>::load_n(y.add(j), r) };
                     for i in 0..ROWS {
                         if i < rows {
-                            sum = Lane::fma(factor[i], E::lane(row[i].add(j), r), sum);
+                            sum = Lane::fma(factor[i], E::load(row[i].add(j), r), sum);
                         }
                     }
                     sum.store_n(y.add(j), r);
@@ -144,7 +144,7 @@ struct Dots<T, E> {
     y: *mut T,
 }
 
-impl<T: Float, E: Input<T>> Kernel for Dots<T, E> {
+impl<T: Float, E: Operand<Wide = T>> Kernel for Dots<T, E> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
@@ -169,7 +169,7 @@ impl<T: Float, E: Input<T>> Kernel for Dots<T, E> {
                             <T::Lane<A>>::load_n(x.add(at), r)
                         };
                         for j in 0..ROWS {
-                            let c = E::lane(column[j].add(at), r);
+                            let c = E::load(column[j].add(at), r);
                             sums[j][half] = Lane::fma(v, c, sums[j][half]);
                         }
                     }

@@ -4,9 +4,12 @@ mod half;
 mod select;
 
 pub use half::{narrow, widen};
-pub use select::select;
+pub use select::{Bits, select};
 
-use crate::lanes::{Arch, Float, Kernel, Lane, Num, dispatch};
+use crate::lanes::{Arch, Float, Kernel, Lane, Num, Operand, dispatch};
+
+/// The registers in which elements of `T` are computed with.
+type Wide<T, A> = <<T as Operand>::Wide as Float>::Lane<A>;
 
 /// An elementwise formula of `N` arguments and its derivative, each written once.
 pub trait Map<const N: usize>: Copy + Send + Sync + 'static {
@@ -49,7 +52,7 @@ struct Ready<T, const N: usize> {
     src: [Src<T>; N],
 }
 
-impl<T: Float, const N: usize> Ready<T, N> {
+impl<T: Operand, const N: usize> Ready<T, N> {
     /// # Safety
     /// Single sources are readable.
     #[inline(always)]
@@ -75,6 +78,25 @@ impl<T: Float, const N: usize> Ready<T, N> {
     }
 }
 
+/// `n` elements of each source from position `i`, by [`Ready::runs`].
+///
+/// # Safety
+/// They are readable, and no more than a register has.
+#[inline(always)]
+unsafe fn load<T: Operand, A: Arch, const N: usize>(
+    p: [*const T; N],
+    m: [usize; N],
+    i: usize,
+    n: usize,
+) -> [Wide<T, A>; N] {
+    let mut x = [Wide::<T, A>::splat(Default::default()); N];
+    for k in 0..N {
+        // SAFETY: by the contract.
+        x[k] = unsafe { T::load(p[k].add(i & m[k]), n) };
+    }
+    x
+}
+
 struct Forward<'a, T, M, const N: usize> {
     map: &'a M,
     xs: [Src<T>; N],
@@ -82,12 +104,12 @@ struct Forward<'a, T, M, const N: usize> {
     n: usize,
 }
 
-impl<T: Float, M: Map<N>, const N: usize> Kernel for Forward<'_, T, M, N> {
+impl<T: Operand, M: Map<N>, const N: usize> Kernel for Forward<'_, T, M, N> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { map, xs, y, n } = self;
-        let w = <T::Lane<A> as Lane>::W;
+        let w = Wide::<T, A>::W;
         // SAFETY: `forward`'s contract: sources are readable (all `n` elements, or the one of a
         // single source) and `y` is writable for `n`. Every access below stays under `n`; a
         // spread source is read from its start only. `y` may be one of the sources: an element is
@@ -95,20 +117,18 @@ impl<T: Float, M: Map<N>, const N: usize> Kernel for Forward<'_, T, M, N> {
         unsafe {
             let ready = Ready::new(xs);
             let (p, m) = ready.runs();
-            let at = |i: usize| -> [T::Lane<A>; N] {
-                std::array::from_fn(|k| <T::Lane<A>>::load(p[k].add(i & m[k])))
-            };
             let mut i = 0;
             while i + 2 * w <= n {
-                let (a, b) = (map.f(at(i)), map.f(at(i + w)));
-                a.store(y.add(i));
-                b.store(y.add(i + w));
+                let (a, b) =
+                    (map.f(load::<T, A, N>(p, m, i, w)), map.f(load::<T, A, N>(p, m, i + w, w)));
+                T::store(a, y.add(i), w);
+                T::store(b, y.add(i + w), w);
                 i += 2 * w;
             }
             while i < n {
                 let r = (n - i).min(w);
-                let x = std::array::from_fn(|k| <T::Lane<A>>::load_n(p[k].add(i & m[k]), r));
-                map.f::<T::Lane<A>>(x).store_n(y.add(i), r);
+                let x = load::<T, A, N>(p, m, i, r);
+                T::store(map.f::<Wide<T, A>>(x), y.add(i), r);
                 i += w;
             }
         }
@@ -121,7 +141,7 @@ impl<T: Float, M: Map<N>, const N: usize> Kernel for Forward<'_, T, M, N> {
 /// Each source is readable for `n` elements (one, if single) and `y` writable for `n`. `y` may be
 /// the same run as a source, but not overlap one otherwise.
 #[inline]
-pub unsafe fn forward<T: Float, M: Map<N>, const N: usize>(
+pub unsafe fn forward<T: Operand, M: Map<N>, const N: usize>(
     map: &M,
     xs: [Src<T>; N],
     y: *mut T,
@@ -138,13 +158,13 @@ struct Backward<'a, T, M, const N: usize> {
     n: usize,
 }
 
-impl<T: Float, M: Map<N>, const N: usize> Kernel for Backward<'_, T, M, N> {
+impl<T: Operand, M: Map<N>, const N: usize> Kernel for Backward<'_, T, M, N> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { map, xs, dy, dx, n } = self;
-        let w = <T::Lane<A> as Lane>::W;
-        let zero = <T::Lane<A>>::splat(T::default());
+        let w = Wide::<T, A>::W;
+        let zero = Wide::<T, A>::splat(Default::default());
         let mut sums = [zero; N];
         let mut sums2 = [zero; N];
         // SAFETY: `backward`'s contract, used as in `Forward`: no access reaches `n`.
@@ -153,19 +173,16 @@ impl<T: Float, M: Map<N>, const N: usize> Kernel for Backward<'_, T, M, N> {
             let (p, m) = ready.runs();
             let ready_dy = Ready::new([dy]);
             let ([q], [mq]) = ready_dy.runs();
-            let at = |i: usize| -> [T::Lane<A>; N] {
-                std::array::from_fn(|k| <T::Lane<A>>::load(p[k].add(i & m[k])))
-            };
             let mut i = 0;
             while i + 2 * w <= n {
-                let a = map.df(at(i), <T::Lane<A>>::load(q.add(i & mq)));
-                let b = map.df(at(i + w), <T::Lane<A>>::load(q.add((i + w) & mq)));
+                let a = map.df(load::<T, A, N>(p, m, i, w), T::load(q.add(i & mq), w));
+                let b = map.df(load::<T, A, N>(p, m, i + w, w), T::load(q.add((i + w) & mq), w));
                 for k in 0..N {
                     match dx[k] {
                         Dst::Skip => {}
                         Dst::Store(d) => {
-                            a[k].store(d.add(i));
-                            b[k].store(d.add(i + w));
+                            T::store(a[k], d.add(i), w);
+                            T::store(b[k], d.add(i + w), w);
                         }
                         Dst::Sum(_) => {
                             sums[k] = Lane::add(sums[k], a[k]);
@@ -177,12 +194,12 @@ impl<T: Float, M: Map<N>, const N: usize> Kernel for Backward<'_, T, M, N> {
             }
             while i < n {
                 let r = (n - i).min(w);
-                let x = std::array::from_fn(|k| <T::Lane<A>>::load_n(p[k].add(i & m[k]), r));
-                let d = map.df::<T::Lane<A>>(x, <T::Lane<A>>::load_n(q.add(i & mq), r));
+                let x = load::<T, A, N>(p, m, i, r);
+                let d = map.df::<Wide<T, A>>(x, T::load(q.add(i & mq), r));
                 for k in 0..N {
                     match dx[k] {
                         Dst::Skip => {}
-                        Dst::Store(p) => d[k].store_n(p.add(i), r),
+                        Dst::Store(p) => T::store(d[k], p.add(i), r),
                         Dst::Sum(_) => sums[k] = Lane::add(sums[k], d[k].keep(r, zero)),
                     }
                 }
@@ -202,7 +219,7 @@ impl<T: Float, M: Map<N>, const N: usize> Kernel for Backward<'_, T, M, N> {
 /// # Safety
 /// As [`forward`]; destinations are writable for `n` elements (sums: one) and overlap nothing.
 #[inline]
-pub unsafe fn backward<T: Float, M: Map<N>, const N: usize>(
+pub unsafe fn backward<T: Operand, M: Map<N>, const N: usize>(
     map: &M,
     xs: [Src<T>; N],
     dy: Src<T>,
@@ -219,26 +236,26 @@ struct Test<'a, T, P, const N: usize> {
     n: usize,
 }
 
-impl<T: Float, P: Predicate<N>, const N: usize> Kernel for Test<'_, T, P, N> {
+impl<T: Operand, P: Predicate<N>, const N: usize> Kernel for Test<'_, T, P, N> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { predicate, xs, y, n } = self;
-        let w = <T::Lane<A> as Lane>::W;
+        let w = Wide::<T, A>::W;
         // SAFETY: `test`'s contract, used as in `Forward`: no access reaches `n`.
         unsafe {
             let ready = Ready::new(xs);
             let (p, m) = ready.runs();
             let mut i = 0;
             while i + w <= n {
-                let x = std::array::from_fn(|k| <T::Lane<A>>::load(p[k].add(i & m[k])));
-                <T::Lane<A>>::store_mask(predicate.test::<T::Lane<A>>(x), y.add(i), w);
+                let x = load::<T, A, N>(p, m, i, w);
+                Wide::<T, A>::store_mask(predicate.test::<Wide<T, A>>(x), y.add(i), w);
                 i += w;
             }
             while i < n {
                 let r = (n - i).min(w);
-                let x = std::array::from_fn(|k| <T::Lane<A>>::load_n(p[k].add(i & m[k]), r));
-                <T::Lane<A>>::store_mask(predicate.test::<T::Lane<A>>(x), y.add(i), r);
+                let x = load::<T, A, N>(p, m, i, r);
+                Wide::<T, A>::store_mask(predicate.test::<Wide<T, A>>(x), y.add(i), r);
                 i += w;
             }
         }
@@ -250,7 +267,7 @@ impl<T: Float, P: Predicate<N>, const N: usize> Kernel for Test<'_, T, P, N> {
 /// # Safety
 /// Sources as in [`forward`]; `y` is writable for `n` bytes and overlaps no source.
 #[inline]
-pub unsafe fn test<T: Float, P: Predicate<N>, const N: usize>(
+pub unsafe fn test<T: Operand, P: Predicate<N>, const N: usize>(
     predicate: &P,
     xs: [Src<T>; N],
     y: *mut u8,
@@ -258,78 +275,6 @@ pub unsafe fn test<T: Float, P: Predicate<N>, const N: usize>(
 ) {
     dispatch(Test { predicate, xs, y, n });
 }
-
-/// An element type that maps run on: itself in registers, or widened to f32 in blocks.
-pub trait Operand: Copy + Send + Sync + 'static {
-    /// The type that formulas are computed in.
-    type Wide: Float + Operand<Wide = Self::Wide>;
-    /// [`forward`].
-    ///
-    /// # Safety
-    /// As [`forward`].
-    unsafe fn forward<M: Map<N>, const N: usize>(
-        map: &M,
-        xs: [Src<Self>; N],
-        y: *mut Self,
-        n: usize,
-    );
-    /// [`backward`].
-    ///
-    /// # Safety
-    /// As [`backward`].
-    unsafe fn backward<M: Map<N>, const N: usize>(
-        map: &M,
-        xs: [Src<Self>; N],
-        dy: Src<Self>,
-        dx: [Dst<Self>; N],
-        n: usize,
-    );
-    /// [`test()`].
-    ///
-    /// # Safety
-    /// As [`test()`].
-    unsafe fn test<P: Predicate<N>, const N: usize>(
-        predicate: &P,
-        xs: [Src<Self>; N],
-        y: *mut u8,
-        n: usize,
-    );
-}
-
-macro_rules! itself {
-    ($($t:ty)*) => {$(
-        impl Operand for $t {
-            type Wide = $t;
-            #[inline]
-            unsafe fn forward<M: Map<N>, const N: usize>(map: &M, xs: [Src<$t>; N], y: *mut $t, n: usize) {
-                // SAFETY: by the contract, which is the same.
-                unsafe { forward(map, xs, y, n) }
-            }
-            #[inline]
-            unsafe fn backward<M: Map<N>, const N: usize>(
-                map: &M,
-                xs: [Src<$t>; N],
-                dy: Src<$t>,
-                dx: [Dst<$t>; N],
-                n: usize,
-            ) {
-                // SAFETY: by the contract, which is the same.
-                unsafe { backward(map, xs, dy, dx, n) }
-            }
-            #[inline]
-            unsafe fn test<P: Predicate<N>, const N: usize>(
-                predicate: &P,
-                xs: [Src<$t>; N],
-                y: *mut u8,
-                n: usize,
-            ) {
-                // SAFETY: by the contract, which is the same.
-                unsafe { test(predicate, xs, y, n) }
-            }
-        }
-    )*};
-}
-itself!(f32 f64);
 
 struct ScalarLoop<I, O, F, const N: usize> {
     f: F,

@@ -1,8 +1,8 @@
 //! Products of small matrices, summed straight from their operands: packing whole panels would cost
 //! more than the product itself.
 
-use crate::gemm::{Input, Pack, Strided};
-use crate::lanes::{Arch, Float, Kernel, Lane, dispatch};
+use crate::gemm::{Pack, Strided};
+use crate::lanes::{Arch, Float, Kernel, Lane, Operand, dispatch};
 use std::mem::MaybeUninit;
 
 /// The longest inner dimension: a panel of B then fits into a buffer on the stack.
@@ -26,7 +26,7 @@ pub fn applies(m: usize, n: usize, k: usize) -> bool {
 /// # Safety
 /// [`applies`] to the extents; `a` has `m` × `k` elements and `b` `n` × `k` (its outer dimension
 /// counts columns), and `c` is writable for `m`·`n`.
-pub unsafe fn multiply<T: Float + Input<T>, E: Input<T>>(
+pub unsafe fn multiply<T: Float, E: Operand<Wide = T>>(
     (m, n, k): (usize, usize, usize),
     a: Strided<E>,
     b: Strided<E>,
@@ -44,7 +44,7 @@ struct Product<T, E> {
     c: *mut T,
 }
 
-impl<T: Float + Input<T>, E: Input<T>> Kernel for Product<T, E> {
+impl<T: Float, E: Operand<Wide = T>> Kernel for Product<T, E> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
@@ -81,7 +81,7 @@ impl<T: Float + Input<T>, E: Input<T>> Kernel for Product<T, E> {
 
 /// At most [`ROWS`] rows of C, of `columns` elements.
 #[inline(always)]
-unsafe fn rows<T: Float, E: Input<T>, B: Input<T>, A: Arch>(
+unsafe fn rows<T: Float, E: Operand<Wide = T>, B: Operand<Wide = T>, A: Arch>(
     m: usize,
     columns: usize,
     k: usize,
@@ -103,7 +103,13 @@ unsafe fn rows<T: Float, E: Input<T>, B: Input<T>, A: Arch>(
 
 /// `R` rows of C, of `columns` elements.
 #[inline(always)]
-unsafe fn tile<T: Float, E: Input<T>, B: Input<T>, L: Lane<T = T>, const R: usize>(
+unsafe fn tile<
+    T: Float,
+    E: Operand<Wide = T>,
+    B: Operand<Wide = T>,
+    L: Lane<T = T>,
+    const R: usize,
+>(
     columns: usize,
     k: usize,
     a: Strided<E>,
@@ -115,7 +121,7 @@ unsafe fn tile<T: Float, E: Input<T>, B: Input<T>, L: Lane<T = T>, const R: usiz
     // SAFETY: as the caller says: A has `R` rows, B and C `columns` columns.
     unsafe {
         for s in 0..k as isize {
-            let y = B::lane::<L>(b.offset(s * step), columns);
+            let y = B::load::<L>(b.offset(s * step), columns);
             for (i, sum) in sums.iter_mut().enumerate() {
                 let x = *a.ptr.offset(i as isize * a.outer + s * a.inner);
                 *sum = Lane::fma(L::splat(x.get()), y, *sum);
@@ -138,10 +144,7 @@ mod tests {
     }
 
     /// The product by this way and by the packed one.
-    fn both<T: Float + Input<T>>(
-        (m, n, k): (usize, usize, usize),
-        turned: (bool, bool),
-    ) -> [Vec<T>; 2] {
+    fn both<T: Float>((m, n, k): (usize, usize, usize), turned: (bool, bool)) -> [Vec<T>; 2] {
         let of = |n| numbers(n).into_iter().map(T::from_f64).collect::<Vec<T>>();
         let (a, b) = (of(m * k), of(n * k));
         let strided = |x: &[T], outer: usize, inner: usize| Strided {

@@ -6,8 +6,8 @@ use crate::op::Grads;
 use crate::ops::{self, cast::cast_raw};
 use crate::shape::{MAX_DIMS, Shape};
 use crate::{Element, Result, Tensor, bail, dispatch};
-use tengen_kernels::lanes::Float;
-use tengen_kernels::map::{Dst, Map, Operand, Src};
+use tengen_kernels::lanes::{Float, Operand};
+use tengen_kernels::map::{self, Dst, Map, Src};
 use tengen_kernels::pool::Shared;
 
 /// The gradients of a map to the operands whose shapes are given.
@@ -93,7 +93,7 @@ fn backward_as<T: Operand<Wide: Element> + Element, M: Map<N>, const N: usize>(
         });
         // SAFETY: the plan keeps offsets inside the operands; positions and segments are written
         // once each, in tensors and vectors of this call.
-        unsafe { T::backward(map, src, dy, dx, n) };
+        unsafe { map::backward(map, src, dy, dx, n) };
     });
     let mut grads = Grads::new();
     for (k, i) in into.into_iter().enumerate() {

@@ -4,7 +4,8 @@ use super::plan::{PARALLEL, Plan, is_plain, prepare};
 use super::{Elementwise, ElementwiseTest, Int};
 use crate::shape::Shape;
 use crate::{DType, Element, Result, Tensor};
-use tengen_kernels::map::{self, Map, Operand, Predicate, Src};
+use tengen_kernels::lanes::Operand;
+use tengen_kernels::map::{self, Map, Predicate, Src};
 use tengen_kernels::pool::Shared;
 
 /// The loop's view of operands at some offsets.
@@ -26,7 +27,7 @@ pub(super) fn forward<T: Operand + Element, M: Map<N>, const N: usize>(
     if n < PARALLEL && xs.iter().all(|x| is_plain(x, &shape)) {
         let src = xs.map(|x| Src { ptr: x.ptr::<T>().cast_const(), single: x.numel() == 1 });
         // SAFETY: operands are contiguous with `n` elements, or have one; `y` is new.
-        unsafe { T::forward(map, src, y.ptr::<T>(), n) };
+        unsafe { map::forward(map, src, y.ptr::<T>(), n) };
         return Ok(y);
     }
     let (xs, plan) = prepare(&shape, xs)?;
@@ -34,7 +35,7 @@ pub(super) fn forward<T: Operand + Element, M: Map<N>, const N: usize>(
     plan.for_each(|_, position, at, n| {
         // SAFETY: the plan keeps offsets inside the operands, and each piece of the new `y` is
         // written once.
-        unsafe { T::forward(map, sources(&p, &plan, at), q.at(position), n) };
+        unsafe { map::forward(map, sources(&p, &plan, at), q.at(position), n) };
     });
     Ok(y)
 }
@@ -50,7 +51,7 @@ pub(super) fn test<T: Operand + Element, P: Predicate<N>, const N: usize>(
         (xs.each_ref().map(|x| Shared(x.ptr::<T>())), Shared(y.ptr::<bool>().cast::<u8>()));
     plan.for_each(|_, position, at, n| {
         // SAFETY: as in `forward`.
-        unsafe { T::test(predicate, sources(&p, &plan, at), q.at(position), n) };
+        unsafe { map::test(predicate, sources(&p, &plan, at), q.at(position), n) };
     });
     Ok(y)
 }

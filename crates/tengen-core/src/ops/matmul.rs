@@ -8,7 +8,7 @@ use crate::ops::cast::cast_raw;
 use crate::shape::{MAX_DIMS, Shape, broadcast};
 use crate::{DType, Element, Result, Tensor, apply1, bail, ensure, promote};
 use smallvec::{SmallVec, smallvec};
-use tengen_kernels::gemm::{self, Input, Strided};
+use tengen_kernels::gemm::{self, Strided};
 use tengen_kernels::gemv;
 use tengen_kernels::lanes::Float;
 use tengen_kernels::pool::Shared;
@@ -83,7 +83,7 @@ const LARGE: usize = 1 << 21;
 /// The product of matrices of `E`, computed in `T`.
 fn product<T, E>(a: &Tensor, b: &Tensor, shape: Shape) -> Result<Tensor>
 where
-    T: Float + Element + Input<T>,
+    T: Float + Element,
     E: Element + gemm::Element<T>,
 {
     let y = Tensor::empty(shape, T::DTYPE)?;

@@ -5,7 +5,7 @@ use super::band;
 use super::plan::{Block, Direct, tile};
 use super::tiles::STEPS;
 use crate::conv::Geometry;
-use crate::gemm::{Input, Strided};
+use crate::gemm::Strided;
 use crate::lanes::{Arch, Float, Isa, Kernel, Lane, dispatch};
 use crate::pool::{self, Shared};
 use std::ops::Range;
@@ -100,7 +100,7 @@ impl ToFilter {
     /// # Safety
     /// `g` has the images and gradients that the plan was made for; `filters` is writable for the
     /// filters, `work` for [`workspace_len`](Self::workspace_len) elements.
-    pub unsafe fn run<T: Float + Input<T>>(
+    pub unsafe fn run<T: Float>(
         &self,
         g: Gradients<T>,
         filters: *mut T,
@@ -191,7 +191,7 @@ impl ToFilter {
     /// # Safety
     /// `dy` has all output channels at `positions`, and `packed` is writable for
     /// [`packed_len`](Self::packed_len) elements.
-    unsafe fn pack<T: Float + Input<T>>(&self, dy: &Strided<T>, positions: usize, packed: *mut T) {
+    unsafe fn pack<T: Float>(&self, dy: &Strided<T>, positions: usize, packed: *mut T) {
         let (across, width, _) = tile::<T>(self.plan.outs);
         let (outs, wide, packed) = (self.plan.outs, across * width, Shared(packed));
         pool::for_each(outs.div_ceil(wide), |i| {

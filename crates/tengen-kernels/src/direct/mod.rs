@@ -65,12 +65,7 @@ impl Direct {
     /// # Safety
     /// `filters` has the filters that the plan was made for, group after group; `packed` is writable
     /// for [`packed_len`](Self::packed_len) elements of each group.
-    pub unsafe fn pack<T: Float + crate::gemm::Input<T>>(
-        &self,
-        groups: usize,
-        filters: *const T,
-        packed: *mut T,
-    ) {
+    pub unsafe fn pack<T: Float>(&self, groups: usize, filters: *const T, packed: *mut T) {
         let (across, width, _) = tile::<T>(self.outs);
         let (columns, taps) = (across * width, self.taps.len());
         let (packed, filters) = (Shared(packed), Shared(filters.cast_mut()));

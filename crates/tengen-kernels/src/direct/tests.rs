@@ -1,6 +1,5 @@
 use super::*;
 use crate::conv::Geometry;
-use crate::gemm::Input;
 use crate::lanes::{available, with_isa};
 
 fn values(n: usize, seed: u64) -> Vec<f64> {
@@ -77,7 +76,7 @@ fn geometries() -> Vec<Geometry> {
 }
 
 /// Runs plans over two images and gives the results as f64, of which each has `out_len`.
-fn run<T: Float + Input<T>>(
+fn run<T: Float>(
     plans: &[Direct],
     image: &[f64],
     image_len: usize,
@@ -107,7 +106,7 @@ fn run<T: Float + Input<T>>(
     out.iter().map(|v| v.to_f64()).collect()
 }
 
-fn filter_gradient<T: Float + Input<T> + std::ops::Add<Output = T>>(
+fn filter_gradient<T: Float + std::ops::Add<Output = T>>(
     g: &Geometry,
     image: &[f64],
     dy: &[f64],
@@ -130,7 +129,7 @@ fn filter_gradient<T: Float + Input<T> + std::ops::Add<Output = T>>(
     filters.iter().map(|v| v.to_f64()).collect()
 }
 
-fn check<T: Float + Input<T> + std::ops::Add<Output = T>>(g: &Geometry, tolerance: f64) {
+fn check<T: Float + std::ops::Add<Output = T>>(g: &Geometry, tolerance: f64) {
     let round = |v: Vec<f64>| v.iter().map(|v| T::from_f64(*v).to_f64()).collect::<Vec<_>>();
     let image = round(values(2 * g.image_len(), 1));
     let filters = round(values(g.k * g.taps(), 2));

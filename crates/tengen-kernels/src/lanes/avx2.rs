@@ -254,15 +254,10 @@ unsafe fn frexp_pd(x: __m256d) -> (__m256d, __m256d) {
     })
 }
 
-/// The numbers whose upper halves are given; NaNs become quiet.
+/// The numbers whose upper halves are given.
 #[inline(always)]
 unsafe fn from_bfloat(bits: __m128i) -> __m256 {
-    op!({
-        let x = _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(bits)));
-        let nan = _mm256_cmp_ps::<_CMP_UNORD_Q>(x, x);
-        let quiet = _mm256_castsi256_ps(_mm256_set1_epi32(0x0040_0000));
-        _mm256_or_ps(x, _mm256_and_ps(nan, quiet))
-    })
+    op!(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(bits))))
 }
 
 /// The upper halves of the nearest such numbers, ties to even; NaNs become quiet.

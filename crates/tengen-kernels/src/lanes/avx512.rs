@@ -181,16 +181,10 @@ macro_rules! lane {
     };
 }
 
-/// The numbers whose upper halves are given; NaNs become quiet.
+/// The numbers whose upper halves are given.
 #[inline(always)]
 unsafe fn from_bfloat(bits: __m256i) -> __m512 {
-    op!({
-        let bits = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(bits));
-        let x = _mm512_castsi512_ps(bits);
-        let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x);
-        let quiet = _mm512_mask_or_epi32(bits, nan, bits, _mm512_set1_epi32(0x0040_0000));
-        _mm512_castsi512_ps(quiet)
-    })
+    op!(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(bits))))
 }
 
 /// The upper halves of the nearest such numbers, ties to even; NaNs become quiet.

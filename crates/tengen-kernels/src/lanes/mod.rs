@@ -13,6 +13,7 @@ mod dispatch;
 mod expr;
 mod half;
 mod math;
+mod operand;
 mod portable;
 
 pub use dispatch::{
@@ -22,6 +23,7 @@ pub use dispatch::{
 pub(crate) use dispatch::{Forced, forced, with_forced};
 pub use expr::{Expr, Graph, Node, OpCode, trace};
 pub use half::Half;
+pub use operand::Operand;
 
 /// The language of elementwise formulas. Implemented by every [`Lane`] (numbers) and by [`Expr`]
 /// (symbols, from which gradients of gradients and generated code follow).
@@ -121,7 +123,7 @@ pub trait Num: Copy {
 }
 
 /// The element types that lanes hold.
-pub trait Float: Copy + Default + PartialOrd + Send + Sync + 'static {
+pub trait Float: Operand<Wide = Self> + PartialOrd {
     /// This type's lane in an instruction set.
     type Lane<A: Arch>: Lane<T = Self>;
     /// From f64, rounded.

@@ -1,23 +1,6 @@
-//! Maps of two-byte numbers: blocks are widened to f32 on the stack, mapped there, and narrowed.
+//! Two-byte numbers as f32 and back.
 
-use super::{Dst, Map, Operand, Predicate, Src};
 use crate::lanes::{Arch, Half, Kernel, Lane, dispatch};
-use half::{bf16, f16};
-use std::mem::MaybeUninit;
-
-/// Elements that are widened at a time: their blocks stay in the first-level cache.
-const BLOCK: usize = 1024;
-
-/// Widened elements, written before they are read; no register of them crosses a cache line.
-#[repr(align(64))]
-struct Block(MaybeUninit<[f32; BLOCK]>);
-
-impl Block {
-    #[inline]
-    fn ptr(&mut self) -> *mut f32 {
-        self.0.as_mut_ptr().cast()
-    }
-}
 
 struct Widen<H> {
     x: *const H,
@@ -89,110 +72,12 @@ pub unsafe fn narrow<H: Half>(x: *const f32, y: *mut H, n: usize) {
     dispatch(Narrow { x, y, n });
 }
 
-/// Sources of the f32 loop for elements `i..i + r` of a run, in `blocks`: a single element is
-/// widened with the first block only.
-///
-/// # Safety
-/// `i + r` elements of each source (one, if single) are readable, and `r` ≤ BLOCK.
-#[inline]
-unsafe fn stage<H: Half, const N: usize>(
-    xs: &[Src<H>; N],
-    blocks: &mut [Block; N],
-    i: usize,
-    r: usize,
-) -> [Src<f32>; N] {
-    std::array::from_fn(|k| {
-        let (x, to) = (xs[k], blocks[k].ptr());
-        // SAFETY: by the contract; a block has room for `r` elements.
-        unsafe {
-            if !x.single {
-                widen(x.ptr.add(i), to, r);
-            } else if i == 0 {
-                to.write((*x.ptr).to_f32());
-            }
-        }
-        Src { ptr: to, single: x.single }
-    })
-}
-
-/// Blocks on the stack.
-#[inline]
-fn blocks<const N: usize>() -> [Block; N] {
-    [const { Block(MaybeUninit::uninit()) }; N]
-}
-
-macro_rules! staged {
-    ($($t:ty)*) => {$(
-        impl Operand for $t {
-            type Wide = f32;
-            unsafe fn forward<M: Map<N>, const N: usize>(
-                map: &M,
-                xs: [Src<$t>; N],
-                y: *mut $t,
-                n: usize,
-            ) {
-                let (mut a, mut b) = (blocks::<N>(), blocks::<1>());
-                let out = b[0].ptr();
-                for i in (0..n).step_by(BLOCK) {
-                    let r = BLOCK.min(n - i);
-                    // SAFETY: by the contract; positions stay under `n`, blocks hold `r`.
-                    unsafe {
-                        super::forward(map, stage(&xs, &mut a, i, r), out, r);
-                        narrow(out, y.add(i), r);
-                    }
-                }
-            }
-
-            unsafe fn backward<M: Map<N>, const N: usize>(
-                map: &M,
-                xs: [Src<$t>; N],
-                dy: Src<$t>,
-                dx: [Dst<$t>; N],
-                n: usize,
-            ) {
-                let (mut a, mut b, mut c) = (blocks::<N>(), blocks::<1>(), blocks::<N>());
-                for i in (0..n).step_by(BLOCK) {
-                    let r = BLOCK.min(n - i);
-                    let to: [Dst<f32>; N] = std::array::from_fn(|k| match dx[k] {
-                        Dst::Skip => Dst::Skip,
-                        Dst::Store(_) => Dst::Store(c[k].ptr()),
-                        Dst::Sum(s) => Dst::Sum(s),
-                    });
-                    // SAFETY: by the contract; positions stay under `n`, blocks hold `r`.
-                    unsafe {
-                        let [dy] = stage(&[dy], &mut b, i, r);
-                        super::backward(map, stage(&xs, &mut a, i, r), dy, to, r);
-                        for k in 0..N {
-                            if let (Dst::Store(from), Dst::Store(to)) = (to[k], dx[k]) {
-                                narrow(from.cast_const(), to.add(i), r);
-                            }
-                        }
-                    }
-                }
-            }
-
-            unsafe fn test<P: Predicate<N>, const N: usize>(
-                predicate: &P,
-                xs: [Src<$t>; N],
-                y: *mut u8,
-                n: usize,
-            ) {
-                let mut a = blocks::<N>();
-                for i in (0..n).step_by(BLOCK) {
-                    let r = BLOCK.min(n - i);
-                    // SAFETY: by the contract; positions stay under `n`, blocks hold `r`.
-                    unsafe { super::test(predicate, stage(&xs, &mut a, i, r), y.add(i), r) };
-                }
-            }
-        }
-    )*};
-}
-staged!(f16 bf16);
-
 #[cfg(test)]
 mod tests {
+    use super::super::{Dst, Map, Predicate, Src, backward, forward, test};
     use super::*;
-    use crate::lanes::{Num, available, with_isa};
+    use crate::lanes::{Num, Operand, available, with_isa};
+    use half::{bf16, f16};
 
     fn widened<H: Half>(all: &[H]) {
         for isa in available() {
@@ -259,7 +144,7 @@ mod tests {
         let values = |seed: usize, n: usize| -> Vec<H> {
             (0..n).map(|i| H::from_f32(((i * 37 + seed) % 101) as f32 / 16.0 - 3.0)).collect()
         };
-        for n in [1, 15, 33, BLOCK - 1, BLOCK, BLOCK + 5, 3 * BLOCK + 17] {
+        for n in [1, 7, 15, 16, 33, 64, 3089] {
             let (a, b, dy) = (values(1, n), values(50, n), values(73, n));
             for single in [false, true] {
                 let of = |v: &[H], i: usize| v[if single { 0 } else { i }].to_f32();
@@ -275,9 +160,9 @@ mod tests {
                         if single { Dst::Sum(&mut sum) } else { Dst::Store(db.as_mut_ptr()) };
                     // SAFETY: runs have `n` elements, and the sum is one number.
                     with_isa(*isa, || unsafe {
-                        H::forward(&Product, xs, y.as_mut_ptr(), n);
-                        H::test(&Less, xs, less.as_mut_ptr(), n);
-                        H::backward(&Product, xs, g, [Dst::Store(da.as_mut_ptr()), last], n);
+                        forward(&Product, xs, y.as_mut_ptr(), n);
+                        test(&Less, xs, less.as_mut_ptr(), n);
+                        backward(&Product, xs, g, [Dst::Store(da.as_mut_ptr()), last], n);
                     });
                     let mut total = 1.0;
                     for i in 0..n {

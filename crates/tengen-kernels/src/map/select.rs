@@ -11,14 +11,13 @@ struct Select<U> {
     n: usize,
 }
 
-impl<U: Copy> Kernel for Select<U> {
+impl<U: Bits> Kernel for Select<U> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { mask, a, b, y, n } = self;
         // SAFETY: `select`'s contract: a run has `n` elements, a single source one, and `y`
-        // overlaps no source. Elements are bits that are only moved, so the bytes of `y` need not
-        // be read.
+        // overlaps no source.
         unsafe {
             if mask.single {
                 let x = if *mask.ptr != 0 { a } else { b };
@@ -29,37 +28,61 @@ impl<U: Copy> Kernel for Select<U> {
                 }
                 return;
             }
-            let y = std::slice::from_raw_parts_mut(y, n);
-            let mask = std::slice::from_raw_parts(mask.ptr, n);
-            let run = |x: Src<U>| std::slice::from_raw_parts(x.ptr, n);
-            match (a.single, b.single) {
-                (false, false) => zip(y, mask, run(a), run(b)),
-                (false, true) => one(y, mask, run(a), *b.ptr, |m| m != 0),
-                (true, false) => one(y, mask, run(b), *a.ptr, |m| m == 0),
-                (true, true) => {
-                    let (a, b) = (*a.ptr, *b.ptr);
-                    y.iter_mut().zip(mask).for_each(|(y, m)| *y = if *m != 0 { a } else { b });
-                }
-            }
+            runs(mask.ptr, [a, b], y, n);
         }
     }
 }
 
-// The loops are simple enough for the compiler to vectorise: both values are read, then one kept.
-
-#[inline(always)]
-fn zip<U: Copy>(y: &mut [U], mask: &[u8], a: &[U], b: &[U]) {
-    for (((y, m), a), b) in y.iter_mut().zip(mask).zip(a).zip(b) {
-        let (a, b) = (*a, *b);
-        *y = if *m != 0 { a } else { b };
-    }
+/// Elements of which only the bits count.
+pub trait Bits: Copy {
+    /// `a` where `m` is not 0, else `b`: without a choice, which the compiler would move to the
+    /// addresses and then gather from them.
+    fn pick(m: u8, a: Self, b: Self) -> Self;
 }
+macro_rules! bits {
+    ($($t:ty)*) => {$(
+        impl Bits for $t {
+            #[inline(always)]
+            fn pick(m: u8, a: $t, b: $t) -> $t {
+                let all = ((m | m.wrapping_neg()) as i8 >> 7) as $t;
+                b ^ ((a ^ b) & all)
+            }
+        }
+    )*};
+}
+bits!(u8 u16 u32 u64);
 
+/// # Safety
+/// As [`select`], and the mask is a run.
 #[inline(always)]
-fn one<U: Copy>(y: &mut [U], mask: &[u8], x: &[U], other: U, keeps: impl Fn(u8) -> bool) {
-    for ((y, m), x) in y.iter_mut().zip(mask).zip(x) {
-        let x = *x;
-        *y = if keeps(*m) { x } else { other };
+unsafe fn runs<U: Bits>(mask: *const u8, [a, b]: [Src<U>; 2], y: *mut U, n: usize) {
+    // SAFETY: by the contract; single sources are read at 0 alone.
+    unsafe {
+        match (a.single, b.single) {
+            (false, false) => {
+                for i in 0..n {
+                    *y.add(i) = U::pick(*mask.add(i), *a.ptr.add(i), *b.ptr.add(i));
+                }
+            }
+            (false, true) => {
+                let b = *b.ptr;
+                for i in 0..n {
+                    *y.add(i) = U::pick(*mask.add(i), *a.ptr.add(i), b);
+                }
+            }
+            (true, false) => {
+                let a = *a.ptr;
+                for i in 0..n {
+                    *y.add(i) = U::pick(*mask.add(i), a, *b.ptr.add(i));
+                }
+            }
+            (true, true) => {
+                let (a, b) = (*a.ptr, *b.ptr);
+                for i in 0..n {
+                    *y.add(i) = U::pick(*mask.add(i), a, b);
+                }
+            }
+        }
     }
 }
 
@@ -69,7 +92,7 @@ fn one<U: Copy>(y: &mut [U], mask: &[u8], x: &[U], other: U, keeps: impl Fn(u8) 
 /// Sources are readable for `n` elements (one, if single) and `y` is writable for `n`, all of them
 /// initialised; `y` overlaps no source.
 #[inline]
-pub unsafe fn select<U: Copy>(mask: Src<u8>, a: Src<U>, b: Src<U>, y: *mut U, n: usize) {
+pub unsafe fn select<U: Bits>(mask: Src<u8>, a: Src<U>, b: Src<U>, y: *mut U, n: usize) {
     dispatch(Select { mask, a, b, y, n });
 }
 
@@ -78,7 +101,7 @@ mod tests {
     use super::*;
     use crate::lanes::{available, with_isa};
 
-    fn selected<U: Copy + Default + PartialEq + std::fmt::Debug>(of: impl Fn(usize) -> U) {
+    fn selected<U: Bits + Default + PartialEq + std::fmt::Debug>(of: impl Fn(usize) -> U) {
         for n in [1, 7, 31, 64, 100, 257] {
             let mask: Vec<u8> = (0..n).map(|i| (i * i % 3 == 1) as u8).collect();
             let a: Vec<U> = (0..n).map(|i| of(2 * i)).collect();

@@ -1,7 +1,7 @@
 //! Products of states with packed weights.
 
 use super::Sizes;
-use crate::gemm::{Input, Strided};
+use crate::gemm::Strided;
 use crate::lanes::{Arch, Float, Isa, Kernel, Lane, dispatch, isa, prefetch};
 use crate::pool;
 use crate::rows::Parts;
@@ -60,7 +60,7 @@ pub fn packed_transposed_len<T: Float>(gates: usize, hidden: usize) -> usize {
 ///
 /// # Panics
 /// If a length is wrong or `gates` is neither 1 nor 4.
-pub fn pack<T: Float + Input<T>>(gates: usize, hidden: usize, weights: &[T], packed: &mut [T]) {
+pub fn pack<T: Float>(gates: usize, hidden: usize, weights: &[T], packed: &mut [T]) {
     assert!(gates == 1 || gates == REGISTERS, "recurrent: {gates} gates");
     let (columns, width) = (columns_of(gates), REGISTERS * lanes::<T>());
     assert!(weights.len() == gates * hidden * hidden, "recurrent: weights");
@@ -80,12 +80,7 @@ pub fn pack<T: Float + Input<T>>(gates: usize, hidden: usize, weights: &[T], pac
 ///
 /// # Panics
 /// If a length is wrong.
-pub fn pack_transposed<T: Float + Input<T>>(
-    gates: usize,
-    hidden: usize,
-    weights: &[T],
-    packed: &mut [T],
-) {
+pub fn pack_transposed<T: Float>(gates: usize, hidden: usize, weights: &[T], packed: &mut [T]) {
     let (k, width) = (gates * hidden, REGISTERS * lanes::<T>());
     assert!(weights.len() == k * hidden, "recurrent: weights");
     let source = Strided { ptr: weights.as_ptr(), outer: 1, inner: hidden as isize };

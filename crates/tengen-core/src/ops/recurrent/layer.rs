@@ -11,7 +11,6 @@ use crate::{DType, Element, Error, ErrorKind, Result, Tensor, bail, ensure, prom
 use bytemuck::Pod;
 use smallvec::smallvec;
 use std::cell::OnceCell;
-use tengen_kernels::gemm::Input;
 use tengen_kernels::lanes::Float;
 use tengen_kernels::recurrent::{self as kernels, Activation, Sizes};
 
@@ -72,7 +71,7 @@ impl Layer {
         Sizes { steps: x[0], batch: x[1], hidden: wh[1], reverse: self.reverse }
     }
 
-    fn run<T: Float + Element + Pod + Input<T>>(&self, x: &[&Tensor]) -> Result<Tensors> {
+    fn run<T: Float + Element + Pod>(&self, x: &[&Tensor]) -> Result<Tensors> {
         let s = self.sizes(x[X].shape(), x[WH].shape());
         let (wide, n) = (self.cell.gates() * s.hidden, s.batch * s.hidden);
         let [inp, w, wh, h0] = [X, W, WH, H].map(|k| own::<T>(x[k]));
@@ -123,7 +122,7 @@ impl Layer {
     }
 
     /// The gradients in one go, which cannot be differentiated again.
-    fn fused<T: Float + Element + Pod + Input<T>>(&self, g: &Gradient) -> Result<Grads> {
+    fn fused<T: Float + Element + Pod>(&self, g: &Gradient) -> Result<Grads> {
         let name = self.name();
         let Some(kept) = self.kept.get() else { bail!(Unsupported, "{name}: states are missing") };
         let s = self.sizes(&g.input_meta(X).shape, &g.input_meta(WH).shape);

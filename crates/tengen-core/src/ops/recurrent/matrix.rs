@@ -2,7 +2,7 @@
 
 use crate::shape::Shape;
 use crate::{Element, Result, Tensor};
-use tengen_kernels::gemm::{self, Input, Strided};
+use tengen_kernels::gemm::{self, Strided};
 use tengen_kernels::lanes::Float;
 
 /// `rows` × `columns` elements, row by row, or column by column if transposed.
@@ -50,7 +50,7 @@ impl Packed {
     /// Memory: the packed operand cannot be had.
     pub fn new<T>(a: Matrix<T>) -> Result<Packed>
     where
-        T: Float + Element + Input<T>,
+        T: Float + Element,
     {
         let (rows, columns) = (a.rows, a.columns);
         let memory = scratch::<T>(gemm::packed_len::<T>(rows, columns))?;
@@ -68,7 +68,7 @@ impl Packed {
     /// If the extents do not belong together.
     pub fn times<T>(&self, b: Matrix<T>, c: &mut [T]) -> Result<()>
     where
-        T: Float + Element + Input<T>,
+        T: Float + Element,
     {
         let (m, n, k) = (self.rows, b.columns, self.columns);
         assert!(b.rows == k && c.len() == m * n, "product of matrices");
