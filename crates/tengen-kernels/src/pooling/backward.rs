@@ -63,7 +63,8 @@ impl<T: Float> Max<'_, T> {
             // Nothing equals NaN.
             let nan = T::from_f64(f64::NAN);
             let (maxima, shares) = (Spread::new(nan), Spread::new(T::ZERO));
-            let empty = Ties::<T, TAPS> { src, maxima, shares, taps };
+            let plane = p.input.0 * p.input.1;
+            let empty = Ties::<T, TAPS> { src, maxima, shares, taps, plane };
             let (mut a, mut b) = (empty.clone(), empty);
             let (mut next, mut current) = (&mut a, &mut b);
             // A row is spread while the one before it is added, and read when it has settled.

@@ -1,6 +1,7 @@
 //! Pooling itself.
 
 use super::{Float, Pool2d};
+use crate::lanes::prefetch;
 use crate::multiversion::with_avx2;
 
 /// The most columns that a block covers. Wider windows are pooled element by element.
@@ -132,7 +133,9 @@ fn reduce_planes<T: Float>(
 ) {
     let ((h, w), (oh, ow)) = (p.input, p.output);
     let mut buffer = [start; BUFFER_LEN];
-    for (plane, src) in src.chunks_exact(h * w).enumerate() {
+    for (plane, at) in (0..src.len()).step_by(h * w).enumerate() {
+        // The next plane arrives while this one is read.
+        let (src, next) = (&src[at..at + h * w], src[at..].as_ptr().wrapping_add(h * w));
         for oy in 0..oh {
             let line = (plane * oh + oy) * ow;
             for b in p.blocks() {
@@ -147,6 +150,9 @@ fn reduce_planes<T: Float>(
                 } else {
                     buffer[..b.span].fill(start);
                     for y in p.rows(oy) {
+                        for x in (b.x..b.x + b.len).step_by(64 / size_of::<T>()) {
+                            prefetch(next.wrapping_add(y * w + x));
+                        }
                         let row = &src[y * w + b.x..y * w + b.x + b.len];
                         let to = &mut buffer[b.left..b.left + b.len];
                         to.iter_mut().zip(row).for_each(|(t, &v)| *t = fold(*t, v));

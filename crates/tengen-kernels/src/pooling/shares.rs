@@ -3,7 +3,7 @@
 use super::forward::{CountMode, divide};
 use super::spread::{Columns, Spread};
 use super::{Float, Pool2d};
-use crate::lanes::Lane;
+use crate::lanes::{Lane, prefetch};
 
 /// What each column gets from the outputs of one row.
 pub(super) trait Shares<L: Lane> {
@@ -93,6 +93,8 @@ pub(super) struct Ties<'a, T, const TAPS: usize> {
     pub maxima: Spread<T>,
     pub shares: Spread<T>,
     pub taps: usize,
+    /// Elements of a plane: the next one arrives while this one is read.
+    pub plane: usize,
 }
 
 impl<L: Lane<T: Float>, const TAPS: usize> Shares<L> for Ties<'_, L::T, TAPS> {
@@ -115,6 +117,7 @@ impl<L: Lane<T: Float>, const TAPS: usize> Shares<L> for Ties<'_, L::T, TAPS> {
         // SAFETY: by the contract.
         let x = unsafe {
             let x = self.src.as_ptr().add(at);
+            prefetch(x.wrapping_add(self.plane));
             if r == L::W { L::load(x) } else { L::load_n(x, r) }
         };
         let mut sum = zero;
