@@ -1,11 +1,15 @@
 //! The part of an image that a block of results needs, with zeros around the image.
 
 use super::plan::{Axis, Block, Direct};
-use crate::lanes::{Arch, Float, Lane};
+use crate::lanes::{Arch, Float, Lane, prefetch};
 use std::ops::Range;
 
 /// Elements that are taken from twice as many at once, in registers.
 const BLOCK: usize = 16;
+
+/// Channels between the one that is copied and the one that is fetched: their rows lie too far apart
+/// to be fetched unasked.
+const AHEAD: usize = 4;
 
 /// Places `k` < `n` for which `start + k·step` lies in `0..extent`.
 #[inline(always)]
@@ -61,8 +65,15 @@ pub(super) unsafe fn fill<A: Arch, T: Float>(
                 if end < layout.columns {
                     to.add(end).write_bytes(0, layout.columns - end);
                 }
-                let row = image.add((c * h + y as usize) * w);
-                copy::<A, T>(row.wrapping_offset(x), plan.columns.step, to.add(from), end - from);
+                let row = image.add((c * h + y as usize) * w).wrapping_offset(x);
+                if column_slot == 0 {
+                    let ahead = row.wrapping_add(AHEAD * h * w);
+                    let row = (end - from) * plan.columns.step;
+                    for x in (0..row).step_by(64 / size_of::<T>()) {
+                        prefetch(ahead.wrapping_add(x));
+                    }
+                }
+                copy::<A, T>(row, plan.columns.step, to.add(from), end - from);
             }
         }
     }

@@ -2,7 +2,7 @@
 //! covers, summed over positions.
 
 use super::band;
-use super::plan::{Block, Direct, tile};
+use super::plan::{Block, Direct, NEAR, tile};
 use super::tiles::STEPS;
 use crate::conv::Geometry;
 use crate::gemm::Strided;
@@ -12,9 +12,6 @@ use std::ops::Range;
 
 /// The most partial sums.
 const PARTS: usize = 8;
-/// Bytes of sums that stay in the second-level cache beside the band. Workers share the tiles of more
-/// than that, block by block, and have some of them each.
-const NEAR: usize = 256 << 10;
 /// The fewest positions of a partial sum: adding it up costs about as much as one in 20 of them.
 const POSITIONS: usize = 512;
 /// Tiles of sums per task.
@@ -71,7 +68,8 @@ impl ToFilter {
         self.plan.outs.next_multiple_of(across * width)
     }
 
-    /// Partial sums of each group for `n` images of `groups` groups.
+    /// Partial sums of each group for `n` images of `groups` groups. There is one where sums are far
+    /// away: workers share its tiles, block by block, and have some of them each.
     fn parts<T: Float>(&self, n: usize, groups: usize) -> usize {
         if self.rows::<T>() * self.columns() * size_of::<T>() > NEAR {
             return 1;

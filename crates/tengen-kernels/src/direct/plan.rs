@@ -4,6 +4,8 @@ use crate::conv::Geometry;
 use crate::lanes::{Float, Isa, isa};
 use std::ops::Range;
 
+/// Bytes of sums of the gradient to the filters that stay in the second-level cache beside the image.
+pub(super) const NEAR: usize = 256 << 10;
 /// Bytes of the image that a worker keeps in its second-level cache, where a row allows it.
 const CACHE: usize = 256 << 10;
 /// The most columns of a block.
@@ -140,7 +142,7 @@ impl Direct {
         let plan = Direct { filter: (g.taps(), area), ..plan };
         // A filter of one tap that reads every pixel where it lies sees no rows.
         let dense = area == 1 && g.stride == (1, 1) && g.padding == (0, 0);
-        Some(if dense { plan.flat() } else { plan }.cut(size_of::<T>(), COLUMNS))
+        Some(if dense { plan.flat() } else { plan }.cut(CACHE / size_of::<T>(), COLUMNS))
     }
 
     /// The parts of the gradient to the input, each for pixels of one remainder to the stride.
@@ -177,7 +179,7 @@ impl Direct {
                 ..plan
             };
             parts.try_reserve(1).ok()?;
-            parts.push(if dense { plan.flat() } else { plan }.cut(size_of::<T>(), COLUMNS));
+            parts.push(if dense { plan.flat() } else { plan }.cut(CACHE / size_of::<T>(), COLUMNS));
         }
         Some(parts)
     }
@@ -193,7 +195,10 @@ impl Direct {
         } else {
             plan.grid.1
         };
-        Some(plan.cut(size_of::<T>(), columns.max(COLUMNS)))
+        // Sums that are far away pass through the cache with every block: fewer blocks, then.
+        let sums = plan.outs * plan.channels * plan.taps.len() * size_of::<T>();
+        let cache = if sums > NEAR { 2 * CACHE } else { CACHE };
+        Some(plan.cut(cache / size_of::<T>(), columns.max(COLUMNS)))
     }
 
     /// A sum whose results lie densely. Taps are row, column and place in the filter.
@@ -247,15 +252,15 @@ impl Direct {
         self.taps.iter().enumerate().all(|(i, t)| t.filter == i)
     }
 
-    /// Cuts the grid into blocks of at most `columns` whose part of the image, of elements of `size`
-    /// bytes, fits the cache.
-    fn cut(mut self, size: usize, columns: usize) -> Self {
+    /// Cuts the grid into blocks of at most `columns` whose part of the image is no more than `cache`
+    /// elements.
+    fn cut(mut self, cache: usize, columns: usize) -> Self {
         let slots = (self.rows.starts.len(), self.columns.starts.len());
         let across = self.grid.1.div_ceil(columns);
         let columns = self.grid.1.div_ceil(across.max(1)) + self.columns.reach;
         let row = slots.1 * columns;
-        let line = self.channels * slots.0 * row * size;
-        let most = (CACHE / line.max(1)).saturating_sub(self.rows.reach).max(1);
+        let line = self.channels * slots.0 * row;
+        let most = (cache / line.max(1)).saturating_sub(self.rows.reach).max(1);
         let down = self.grid.0.div_ceil(most);
         let rows = self.grid.0.div_ceil(down.max(1)) + self.rows.reach;
         self.layout =
