@@ -226,6 +226,44 @@ fn convolutions_of_many_channels_and_their_gradients_agree_with_f64() {
 }
 
 #[test]
+fn biases_are_added_to_every_kind_of_convolution() {
+    type Case = (&'static [usize], &'static [usize], ConvParams);
+    let cases: [Case; 6] = [
+        // Minimal filtering, filters of one tap, planes alone, and direct sums.
+        (&[2, 16, 9, 9], &[16, 16, 3, 3], params((1, 1), (1, 1), (1, 1), 1)),
+        (&[2, 32, 9, 9], &[2, 16, 16, 3, 3], params((1, 1), (1, 1), (1, 1), 2)),
+        (&[1, 8, 23, 23], &[8, 8, 1, 1], params((1, 1), (0, 0), (1, 1), 1)),
+        (&[2, 4, 9, 9], &[4, 1, 1, 3, 3], params((1, 1), (1, 1), (1, 1), 4)),
+        (&[2, 4, 9, 9], &[6, 4, 3, 3], params((2, 2), (1, 1), (1, 1), 1)),
+        (&[2, 4, 9, 9], &[2, 3, 2, 3, 3], params((2, 1), (1, 1), (1, 1), 2)),
+    ];
+    for (x, w, p) in cases {
+        let law = laws("conv2d", move |t| ops::conv2d(&t[0], &t[1], Some(&t[2]), p));
+        let outs = if w.len() == 4 { w[0] } else { w[0] * w[1] };
+        let law = law.input(x, -1.0, 1.0).input(w, -1.0, 1.0).input(&[1, outs, 1, 1], -1.0, 1.0);
+        law.rtol(1e-4).first_order().check();
+        let _alone = alone();
+        let mut rng = Rng::new(1);
+        let mut random = |s: &[usize]| {
+            let data: Vec<f64> = (0..s.iter().product()).map(|_| rng.next() - 0.5).collect();
+            tensor(s, &data, DType::F32)
+        };
+        let (x, w, b) = (random(x), random(w), random(&[outs]));
+        let same = |y: Tensor, plain: Tensor, b: &Tensor| {
+            let b = ops::reshape(b, &[1, b.numel(), 1, 1]).unwrap();
+            let want = ops::add(&plain, &b).unwrap();
+            assert_eq!(y.to_f64_vec().unwrap(), want.to_f64_vec().unwrap(), "{p:?}");
+        };
+        let y = ops::conv2d(&x, &w, Some(&b), p).unwrap();
+        let plain = ops::conv2d(&x, &w, None, p).unwrap();
+        same(y, plain.clone(), &b);
+        let b = random(&[x.shape()[1]]);
+        let back = |b| ops::conv_transpose2d(&plain, &w, b, p, (0, 0)).unwrap();
+        same(back(Some(&b)), back(None), &b);
+    }
+}
+
+#[test]
 fn without_minimal_filtering_sums_are_direct() {
     let _alone = alone();
     // Whole numbers, whose direct sums are exact.

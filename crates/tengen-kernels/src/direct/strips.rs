@@ -84,8 +84,9 @@ impl<T: Float> Tile<'_, T> {
                 let n = L::W.min(self.positions.saturating_sub(v * L::W));
                 let at = k * plan.plane + place + v * L::W * plan.pitch.1;
                 let to = self.out.add(at);
+                let row = self.epilogue.apply(row, self.first + k, (at, plan.pitch.1), n);
                 if plan.pitch.1 == 1 {
-                    self.epilogue.apply(row, self.first + k, at, n).store_n(to, n);
+                    row.store_n(to, n);
                 } else {
                     for (j, v) in row.to_array()[..n].iter().enumerate() {
                         *to.add(j * plan.pitch.1) = *v;

@@ -82,6 +82,7 @@ fn run<T: Float>(
     image_len: usize,
     filters: &[f64],
     out_len: usize,
+    epilogue: Epilogue<'_, T>,
 ) -> Vec<f64> {
     let to = |v: &[f64]| v.iter().map(|v| T::from_f64(*v)).collect::<Vec<T>>();
     let (image, filters) = (to(image), to(filters));
@@ -100,7 +101,7 @@ fn run<T: Float>(
         // SAFETY: the vectors have the lengths that the functions ask for.
         unsafe {
             plan.pack(1, filters.as_ptr(), packed.as_mut_ptr());
-            plan.run(images, packed.as_ptr(), 3, work.as_mut_ptr(), Epilogue::default());
+            plan.run(images, packed.as_ptr(), 3, work.as_mut_ptr(), epilogue);
         }
     }
     out.iter().map(|v| v.to_f64()).collect()
@@ -144,9 +145,10 @@ fn check<T: Float + std::ops::Add<Output = T>>(g: &Geometry, tolerance: f64) {
         });
     }
     let forward = [Direct::forward::<T>(g).unwrap()];
-    let got = run::<T>(&forward, &image, g.image_len(), &filters, g.out_len());
+    let none = Epilogue::default();
+    let got = run::<T>(&forward, &image, g.image_len(), &filters, g.out_len(), none);
     let backward = Direct::to_input::<T>(g).unwrap();
-    let gradient = run::<T>(&backward, &dy, g.out_len(), &filters, g.image_len());
+    let gradient = run::<T>(&backward, &dy, g.out_len(), &filters, g.image_len(), none);
     let mut dw = vec![0.0; filters.len()];
     for i in 0..2 {
         let (a, b) = (i * g.image_len(), i * g.out_len());
@@ -176,36 +178,30 @@ fn sums_are_those_of_the_definition_on_every_instruction_set() {
 }
 
 #[test]
-fn the_epilogue_adds_and_bends() {
-    let g = geometry((3, 18), (6, 19), (3, 3), (1, 1), (1, 1), (1, 1));
-    let (image, filters) = (values(2 * g.image_len(), 1), values(g.k * g.taps(), 2));
-    let plan = Direct::forward::<f64>(&g).unwrap();
-    let plain =
-        run::<f64>(std::slice::from_ref(&plan), &image, g.image_len(), &filters, g.out_len());
-    let (bias, slope) = (values(g.k, 3), values(g.k, 4));
-    let residual = values(2 * g.out_len(), 5);
-    let mut packed = vec![0.0; plan.packed_len::<f64>()];
-    let mut work = vec![0.0; plan.workspace_len(2)];
-    let mut out = vec![0.0; 2 * g.out_len()];
-    let images = Images {
-        n: 2,
-        groups: 1,
-        image: image.as_ptr(),
-        image_step: g.image_len(),
-        out: out.as_mut_ptr(),
-        out_step: g.out_len(),
+fn the_epilogue_adds_and_bends_on_every_instruction_set() {
+    let check = |plans: &[Direct], from: usize, outs: usize, plane: usize, filters: &[f64]| {
+        let (image, out_len) = (values(2 * from, 1), outs * plane);
+        let run = |e| run::<f64>(plans, &image, from, filters, out_len, e);
+        let (bias, slope, residual) = (values(outs, 3), values(outs, 4), values(2 * out_len, 5));
+        let plain = run(Epilogue::default());
+        let bent =
+            run(Epilogue { bias: Some(&bias[..]), slope: Some(&slope), residual: Some(&residual) });
+        for (i, (got, sum)) in bent.iter().zip(&plain).enumerate() {
+            let channel = i / plane % outs;
+            let v = sum + bias[channel] + residual[i];
+            let want = if v < 0.0 { v * slope[channel] } else { v };
+            assert!((got - want).abs() < 1e-14, "{i}: {got}, not {want}");
+        }
     };
-    let epilogue =
-        Epilogue { bias: Some(&bias[..]), slope: Some(&slope), residual: Some(&residual) };
-    // SAFETY: the vectors have the lengths that the functions ask for.
-    unsafe {
-        plan.pack(1, filters.as_ptr(), packed.as_mut_ptr());
-        plan.run(images, packed.as_ptr(), 2, work.as_mut_ptr(), epilogue);
-    }
-    for (i, (got, sum)) in out.iter().zip(&plain).enumerate() {
-        let k = i / g.pixels() % g.k;
-        let v = sum + bias[k] + residual[i];
-        let want = if v < 0.0 { v * slope[k] } else { v };
-        assert!((got - want).abs() < 1e-14, "{i}");
+    for isa in available() {
+        with_isa(*isa, || {
+            for g in geometries() {
+                let filters = values(g.k * g.taps(), 2);
+                let forward = [Direct::forward::<f64>(&g).unwrap()];
+                check(&forward, g.image_len(), g.k, g.pixels(), &filters);
+                let backward = Direct::to_input::<f64>(&g).unwrap();
+                check(&backward, g.out_len(), g.c, g.image.0 * g.image.1, &filters);
+            }
+        });
     }
 }

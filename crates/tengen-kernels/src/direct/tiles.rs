@@ -148,8 +148,9 @@ impl<T: Float> Tile<'_, T> {
                     }
                     for (i, row) in square[..channels].iter().enumerate() {
                         let (at, to) = (at + i * plan.plane, to.add(i * plan.plane));
+                        let row = self.epilogue.apply(*row, channel + i, (at, plan.pitch.1), n);
                         if plan.pitch.1 == 1 {
-                            self.epilogue.apply(*row, channel + i, at, n).store_n(to, n);
+                            row.store_n(to, n);
                         } else {
                             for (j, v) in row.to_array()[..n].iter().enumerate() {
                                 *to.add(j * plan.pitch.1) = *v;

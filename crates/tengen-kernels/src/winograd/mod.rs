@@ -75,15 +75,29 @@ impl<T: Float> Epilogue<'_, T> {
     pub(crate) fn is_none(&self) -> bool {
         self.bias.is_none() && self.slope.is_none() && self.residual.is_none()
     }
-    /// What is stored for `n` sums of a channel, whose places start at `at`.
+    /// What is stored for `n` sums of a channel, whose places start at `at` and are `pitch` apart.
     #[inline(always)]
-    pub(crate) fn apply<L: Lane<T = T>>(&self, mut v: L, channel: usize, at: usize, n: usize) -> L {
+    pub(crate) fn apply<L: Lane<T = T>>(
+        &self,
+        mut v: L,
+        channel: usize,
+        (at, pitch): (usize, usize),
+        n: usize,
+    ) -> L {
         if let Some(bias) = self.bias {
             v = v.add(L::splat(bias[channel]));
         }
         if let Some(residual) = self.residual {
+            let mut values = [T::default(); 16];
+            let values = if pitch == 1 {
+                &residual[at..at + n]
+            } else {
+                let from = residual[at..].iter().step_by(pitch);
+                values[..n].iter_mut().zip(from).for_each(|(to, v)| *to = *v);
+                &values[..n]
+            };
             // SAFETY: as many elements as the slice has.
-            v = v.add(unsafe { L::load_n(residual[at..at + n].as_ptr(), n) });
+            v = v.add(unsafe { L::load_n(values.as_ptr(), n) });
         }
         if let Some(slope) = self.slope {
             let negative = v.lt(L::splat(T::default()));

@@ -232,7 +232,7 @@ impl FromTiles<'_> {
                 // One copy of the code per case keeps the square in registers.
                 if !plain || channels < L::W {
                     turn!(L, |j| L::load(from.add(j * L::W)), |j, v| if j < channels {
-                        let v = self.epilogue.apply(v, first + j, start + done + j * plane, n);
+                        let v = self.epilogue.apply(v, first + j, (start + done + j * plane, 1), n);
                         v.store_n(to.add(j * plane), n)
                     });
                 } else if n < L::W {

@@ -1,7 +1,6 @@
-//! Evaluation, and depthwise.
+//! Evaluation of filters of one input channel.
 
 use super::op::{Conv, Pass};
-use super::plan::{Way, way};
 use crate::op::Op;
 use crate::shape::Shape;
 use crate::{Element, Result, Tensor, bail};
@@ -12,33 +11,8 @@ use tengen_kernels::pool;
 use tengen_kernels::pool::Shared;
 
 impl Conv {
-    pub(super) fn run<T: Real + Element>(
-        &self,
-        x: &[&Tensor],
-        g: Geometry,
-        n: usize,
-        shape: Shape,
-    ) -> Result<Tensor> {
-        let (a, b) = (x[0].contiguous()?, x[1].contiguous()?);
-        let empty = shape.numel() == 0 || a.numel() == 0 || b.numel() == 0;
-        let way = way(self.pass, &g, T::DTYPE);
-        if empty {
-            return Tensor::zeros(&shape, T::DTYPE);
-        }
-        match (way, self.pass) {
-            (Way::Winograd, _) => self.winograd(&a, &b, g, n, shape),
-            (Way::Pointwise, _) => self.pointwise::<T>(&a, &b, g, n, shape),
-            (Way::Direct, Pass::ToFilter(..)) => self.direct_to_filter::<T>(&a, &b, g, n, shape),
-            (Way::Direct, _) => self.direct::<T>(&a, &b, g, n, shape),
-            (Way::Depthwise, Pass::ToFilter(..)) => {
-                self.depthwise_to_filter::<T>(&a, &b, g, n, shape)
-            }
-            (Way::Depthwise, _) => self.depthwise::<T>(&a, &b, g, n, shape),
-        }
-    }
-
     /// One input channel per group: a plane and a filter at a time; `a` and `b` are contiguous.
-    fn depthwise<T: Real + Element>(
+    pub(super) fn depthwise<T: Real + Element>(
         &self,
         a: &Tensor,
         b: &Tensor,
@@ -81,7 +55,7 @@ impl Conv {
     }
 
     /// The gradient to the filters: the sum over the images, in their order.
-    fn depthwise_to_filter<T: Real + Element>(
+    pub(super) fn depthwise_to_filter<T: Real + Element>(
         &self,
         a: &Tensor,
         b: &Tensor,

@@ -10,11 +10,12 @@ use tengen_kernels::pool;
 use tengen_kernels::winograd::Epilogue;
 
 impl Conv {
-    /// The result, or the gradient to the input; `a` and `b` are contiguous.
+    /// The result, or the gradient to the input; operands are contiguous.
     pub(super) fn direct<T: Real + Element>(
         &self,
         a: &Tensor,
         b: &Tensor,
+        bias: Option<&Tensor>,
         g: Geometry,
         n: usize,
         shape: Shape,
@@ -40,6 +41,8 @@ impl Conv {
             _ => (g.out_len(), g.image_len()),
         };
         let (a, b) = (a.as_slice::<T>()?, b.as_slice::<T>()?);
+        let bias = bias.map(Tensor::as_slice::<T>).transpose()?;
+        let epilogue = Epilogue { bias, ..Epilogue::default() };
         let images = Images {
             n: n * groups,
             groups,
@@ -53,7 +56,7 @@ impl Conv {
             // results; the scratch space, new too, is long enough for both parts.
             unsafe {
                 plan.pack(groups, b.as_ptr(), scratch);
-                plan.run(images, scratch, workers, scratch.add(packed), Epilogue::default());
+                plan.run(images, scratch, workers, scratch.add(packed), epilogue);
             }
         }
         Ok(y)

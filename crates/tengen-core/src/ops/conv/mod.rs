@@ -9,7 +9,7 @@ mod winograd;
 
 pub use plan::set_winograd;
 
-use super::{add, reshape};
+use super::reshape;
 use crate::{Result, Tensor, apply1, bail, ensure};
 use op::{Conv, Pass};
 
@@ -53,18 +53,18 @@ fn flat_filters(op: &str, weight: &Tensor, groups: usize) -> Result<Tensor> {
     }
 }
 
-fn with_bias(y: Tensor, bias: Option<&Tensor>, spatial: usize) -> Result<Tensor> {
-    let Some(bias) = bias else { return Ok(y) };
-    let mut shape = vec![1; spatial + 2];
-    shape[1] = y.shape()[1];
-    ensure!(
-        bias.numel() == shape[1],
-        Shape,
-        "conv: bias has {} elements but there are {} output channels",
-        bias.numel(),
-        shape[1]
-    );
-    add(&y, &reshape(bias, &shape)?)
+/// A convolution with its bias, whatever the bias's shape is.
+fn convolve(
+    params: ConvParams,
+    pass: Pass,
+    x: [&Tensor; 2],
+    bias: Option<&Tensor>,
+) -> Result<Tensor> {
+    let conv = Conv { params, pass };
+    match bias {
+        None => apply1(conv, &x),
+        Some(bias) => apply1(conv, &[x[0], x[1], &reshape(bias, &[bias.numel()])?]),
+    }
 }
 
 /// Two-dimensional convolution (cross-correlation):
@@ -83,7 +83,7 @@ pub fn conv2d(
     params: ConvParams,
 ) -> Result<Tensor> {
     let weight = flat_filters("conv2d", weight, params.groups)?;
-    with_bias(apply1(Conv { params, pass: Pass::Forward }, &[x, &weight])?, bias, 2)
+    convolve(params, Pass::Forward, [x, &weight], bias)
 }
 
 /// One-dimensional convolution: [`conv2d`] on `[n, c, w]` with `weight` `[k, c, s]`, or
@@ -112,8 +112,7 @@ pub fn conv1d(
     };
     let x = super::expand_dims(x, &[2])?;
     let weight = super::expand_dims(weight, &[-2])?;
-    let y = conv2d(&x, &weight, None, params)?;
-    with_bias(super::squeeze(&y, Some(&[2]))?, bias, 1)
+    super::squeeze(&conv2d(&x, &weight, bias, params)?, Some(&[2]))
 }
 
 /// Transposed two-dimensional convolution: what [`conv2d`] with the same parameters has as its
@@ -153,5 +152,5 @@ pub fn conv_transpose2d(
     let (s, p, d) = (params.stride, params.padding, params.dilation);
     let h = extent(2, s.0, p.0, d.0, output_padding.0)?;
     let w = extent(3, s.1, p.1, d.1, output_padding.1)?;
-    with_bias(apply1(Conv { params, pass: Pass::ToInput(h, w) }, &[x, &weight])?, bias, 2)
+    convolve(params, Pass::ToInput(h, w), [x, &weight], bias)
 }

@@ -1,15 +1,21 @@
 //! The operators: what they infer, which evaluation they take, their gradients.
 
 use super::ConvParams;
+use super::plan::{Way, way};
 use crate::autograd::Gradient;
-use crate::op::{Grads, Meta, Metas, Op, Tensors};
-use crate::ops::cast::cast_raw;
+use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
+use crate::ops::{cast::cast_raw, sum};
 use crate::shape::Shape;
-use crate::{DType, Result, Tensor, apply1, bail, ensure, promote};
-use smallvec::smallvec;
-use tengen_kernels::conv::Geometry;
+use crate::{DType, Element, Result, Tensor, apply1, bail, ensure, promote};
+use smallvec::{SmallVec, smallvec};
+use tengen_kernels::conv::{Geometry, Real};
+use tengen_kernels::pool::{self, Shared};
 
-/// Which of the three a [`Conv`] computes, from which inputs.
+/// Elements per task that adds biases.
+const TASK: usize = 1 << 15;
+
+/// Which of the three a [`Conv`] computes, from which inputs. The first two take a third one, a bias
+/// for each channel of what they compute.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Pass {
     /// image, filters → result
@@ -130,6 +136,53 @@ impl Conv {
     }
 }
 
+impl Conv {
+    fn run<T: Real + Element>(
+        &self,
+        x: &[&Tensor],
+        g: Geometry,
+        n: usize,
+        shape: Shape,
+    ) -> Result<Tensor> {
+        let (a, b) = (x[0].contiguous()?, x[1].contiguous()?);
+        let bias = x.get(2).map(|bias| bias.contiguous()).transpose()?;
+        let bias = bias.as_ref();
+        let way = way(self.pass, &g, T::DTYPE);
+        let empty = shape.numel() == 0 || a.numel() == 0 || b.numel() == 0;
+        let y = match (way, self.pass) {
+            _ if empty => Tensor::zeros(&shape, T::DTYPE)?,
+            (Way::Winograd, Pass::Forward) => return self.winograd(&a, &b, bias, g, n, shape),
+            (Way::Direct, Pass::Forward | Pass::ToInput(..)) => {
+                return self.direct::<T>(&a, &b, bias, g, n, shape);
+            }
+            (Way::Winograd, _) => self.winograd(&a, &b, None, g, n, shape)?,
+            (Way::Direct, _) => self.direct_to_filter::<T>(&a, &b, g, n, shape)?,
+            (Way::Pointwise, _) => self.pointwise::<T>(&a, &b, g, n, shape)?,
+            (Way::Depthwise, Pass::ToFilter(..)) => {
+                self.depthwise_to_filter::<T>(&a, &b, g, n, shape)?
+            }
+            (Way::Depthwise, _) => self.depthwise::<T>(&a, &b, g, n, shape)?,
+        };
+        if let Some(bias) = bias {
+            add_bias(&y, bias.as_slice::<T>()?, shape[2] * shape[3]);
+        }
+        Ok(y)
+    }
+}
+
+/// Adds the biases of its channels to `y`, which is new, planes of `plane` elements.
+fn add_bias<T: Real + Element>(y: &Tensor, bias: &[T], plane: usize) {
+    let to = Shared(y.ptr::<T>());
+    pool::for_ranges(y.numel() / plane.max(1), TASK / plane.max(1), |from, end| {
+        for i in from..end {
+            // SAFETY: `y` has these planes, and each is this task's own.
+            let to = unsafe { std::slice::from_raw_parts_mut(to.at(i * plane), plane) };
+            let b = bias[i % bias.len()];
+            to.iter_mut().for_each(|v| *v = *v + b);
+        }
+    });
+}
+
 impl Op for Conv {
     fn name(&self) -> &'static str {
         match self.pass {
@@ -151,6 +204,16 @@ impl Op for Conv {
             Pass::ToInput(..) => image,
             Pass::ToFilter(..) => filters,
         };
+        if let Some(bias) = x.get(2) {
+            ensure!(
+                bias.numel() == shape[1],
+                Shape,
+                "{}: bias has {} elements but there are {} output channels",
+                self.name(),
+                bias.numel(),
+                shape[1]
+            );
+        }
         Ok(Meta::one(shape, x[0].dtype()))
     }
 
@@ -161,10 +224,16 @@ impl Op for Conv {
             DType::F32 => self.run::<f32>(x, g, n, shape)?,
             DType::F64 => self.run::<f64>(x, g, n, shape)?,
             _ => {
-                let x = [cast_raw(x[0], DType::F32)?, cast_raw(x[1], DType::F32)?];
-                cast_raw(&self.run::<f32>(&[&x[0], &x[1]], g, n, shape)?, dtype)?
+                let x = x.iter().map(|x| cast_raw(x, DType::F32));
+                let x = x.collect::<Result<SmallVec<[Tensor; 3]>>>()?;
+                let x: SmallVec<[&Tensor; 3]> = x.iter().collect();
+                cast_raw(&self.run::<f32>(&x, g, n, shape)?, dtype)?
             }
         }])
+    }
+
+    fn saves(&self) -> Saves {
+        Saves { inputs: 0b11, outputs: false }
     }
 
     fn grad(&self, g: &Gradient) -> Result<Grads> {
@@ -173,6 +242,7 @@ impl Op for Conv {
         let to = |pass, x: &[&Tensor]| apply1(Conv { params, pass }, x).map(Some);
         let (sa, sb) = (g.input_meta(0).shape, g.input_meta(1).shape);
         g.each(|k| match (self.pass, k) {
+            (_, 2) => sum(&dy, Some(&[0, 2, 3]), false).map(Some),
             (Pass::Forward, 0) => to(Pass::ToInput(sa[2], sa[3]), &[&dy, b]),
             (Pass::Forward, _) => to(Pass::ToFilter(sb[2], sb[3]), &[a, &dy]),
             (Pass::ToInput(..), 0) => to(Pass::Forward, &[&dy, b]),

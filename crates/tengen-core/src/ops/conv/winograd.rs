@@ -7,11 +7,12 @@ use tengen_kernels::conv::Geometry;
 use tengen_kernels::winograd::{self as kernels, Batch, Epilogue};
 
 impl Conv {
-    /// Group after group; `a` and `b` are contiguous and in f32.
+    /// Group after group; operands are contiguous and in f32. Only the forward pass takes a bias.
     pub(super) fn winograd(
         &self,
         a: &Tensor,
         b: &Tensor,
+        bias: Option<&Tensor>,
         geometry: Geometry,
         n: usize,
         shape: Shape,
@@ -29,6 +30,7 @@ impl Conv {
         };
         let scratch = Tensor::empty(Shape::new(&[len])?, DType::F32)?;
         let (a, b) = (a.as_slice::<f32>()?, b.as_slice::<f32>()?);
+        let bias = bias.map(Tensor::as_slice::<f32>).transpose()?;
         // SAFETY: both are new, initialised and this long, and no one else has them.
         let (y_all, work) = unsafe {
             (
@@ -40,7 +42,8 @@ impl Conv {
             let (i, f, o) = (group * image, group * filters, group * out);
             match self.pass {
                 Pass::Forward => {
-                    let e = Epilogue::default();
+                    let bias = bias.map(|bias| &bias[group * geometry.k..]);
+                    let e = Epilogue { bias, ..Epilogue::default() };
                     kernels::forward(&batch, &a[i..], &b[f..], &mut y_all[o..], &e, work);
                 }
                 Pass::ToInput(..) => {
