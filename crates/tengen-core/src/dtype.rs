@@ -170,7 +170,7 @@ macro_rules! dispatch {
     ($dtype:expr, [$($d:ident),* $(,)?], $T:ident => $body:expr $(, else $other:expr)?) => {
         match $dtype {
             $($crate::DType::$d => { type $T = $crate::rust_type!($d); $body })*
-            $(#[allow(unreachable_patterns)] _ => $other,)?
+            $(#[allow(unreachable_patterns, reason = "a list may name every dtype")] _ => $other,)?
         }
     };
 }

@@ -40,7 +40,7 @@ macro_rules! ints {
                 self.wrapping_mul(o)
             }
             #[inline(always)]
-            #[allow(unused_comparisons)]
+            #[allow(unused_comparisons, reason = "one body for signed and unsigned integers")]
             fn floor_div(self, o: Self) -> Self {
                 if o == 0 {
                     return 0;
@@ -49,7 +49,7 @@ macro_rules! ints {
                 if self.wrapping_rem(o) != 0 && (self < 0) != (o < 0) { q - 1 } else { q }
             }
             #[inline(always)]
-            #[allow(unused_comparisons)]
+            #[allow(unused_comparisons, reason = "one body for signed and unsigned integers")]
             fn modulo(self, o: Self) -> Self {
                 if o == 0 {
                     return 0;
@@ -58,7 +58,7 @@ macro_rules! ints {
                 if r != 0 && (r < 0) != (o < 0) { r + o } else { r }
             }
             #[inline(always)]
-            #[allow(unused_comparisons)]
+            #[allow(unused_comparisons, reason = "one body for signed and unsigned integers")]
             fn abs(self) -> Self {
                 if self < 0 { (0 as $t).wrapping_sub(self) } else { self }
             }

@@ -75,7 +75,7 @@ macro_rules! map {
                 $f
             }
             #[inline(always)]
-            #[allow(unused_variables)]
+            #[allow(unused_variables, reason = "some formulas leave an argument unread")]
             fn df<L: tengen_kernels::lanes::Num>(
                 &self,
                 x: [L; [$(stringify!($x)),+].len()],

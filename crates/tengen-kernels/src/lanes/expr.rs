@@ -5,7 +5,7 @@ use std::cell::RefCell;
 
 /// What a node of a [`Graph`] computes from its operands. Comparisons and logic give masks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
+#[allow(missing_docs, reason = "variants are named after the functions of Num")]
 pub enum OpCode {
     Add,
     Sub,
