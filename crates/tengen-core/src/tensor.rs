@@ -2,7 +2,7 @@
 
 use crate::autograd::NodeRef;
 use crate::shape::{MAX_DIMS, Shape};
-use crate::storage::Storage;
+use crate::storage::{Inline, Storage};
 use crate::{DType, Device, Element, Result, bail, dispatch, ensure};
 use bytemuck::Pod;
 use std::fmt;
@@ -25,10 +25,9 @@ pub struct Tensor {
     pub(crate) node: NodeRef,
 }
 
-#[derive(Clone)]
 struct Inner {
-    storage: Arc<Storage>,
-    /// Position of the first element, in elements.
+    memory: Memory,
+    /// Position of the first element in the memory, in elements.
     offset: usize,
     shape: Shape,
     /// In elements.
@@ -38,7 +37,29 @@ struct Inner {
     contiguous: bool,
 }
 
-/// The product of the extents of a [`Shape`], which its constructor checked.
+/// Where the elements of a tensor are.
+enum Memory {
+    /// Here: a value of a few bytes.
+    Own(Inline),
+    /// In the tensor that this one is a view of, which has them in itself.
+    Lent(Arc<Inner>),
+    /// In a block of their own, which views share.
+    Block(Arc<Storage>),
+}
+
+impl Inner {
+    /// The memory's address and its size in bytes.
+    #[inline]
+    fn memory(&self) -> (*mut u8, usize) {
+        match &self.memory {
+            Memory::Block(block) => (block.ptr(), block.capacity()),
+            Memory::Own(bytes) => (bytes.ptr(), Inline::BYTES),
+            Memory::Lent(owner) => owner.memory(),
+        }
+    }
+}
+
+/// Whether elements of such strides lie in row-major order without gaps.
 fn is_contiguous(shape: &Shape, strides: &[isize; MAX_DIMS]) -> bool {
     let mut step = 1;
     for d in (0..shape.len()).rev() {
@@ -53,17 +74,14 @@ fn is_contiguous(shape: &Shape, strides: &[isize; MAX_DIMS]) -> bool {
 impl Tensor {
     /// A tensor for an operator to fill. Its bytes are initialised, but to what is unspecified.
     pub(crate) fn empty(shape: Shape, dtype: DType) -> Result<Tensor> {
-        let storage = Arc::new(Storage::new(shape.numel() * dtype.size())?);
-        let strides = shape.contiguous_strides();
-        let inner = Inner {
-            storage,
-            offset: 0,
-            shape,
-            strides,
-            dtype,
-            numel: shape.numel(),
-            contiguous: true,
+        let (numel, strides) = (shape.numel(), shape.contiguous_strides());
+        let bytes = numel * dtype.size();
+        let memory = if bytes <= Inline::BYTES {
+            Memory::Own(Inline::new())
+        } else {
+            Memory::Block(Arc::new(Storage::new(bytes)?))
         };
+        let inner = Inner { memory, offset: 0, shape, strides, dtype, numel, contiguous: true };
         Ok(Tensor { inner: Arc::new(inner), node: NodeRef::NONE })
     }
 
@@ -211,8 +229,14 @@ impl Tensor {
 
     /// Copies the value unless this is its only handle and it is contiguous.
     pub(crate) fn make_unique(&mut self) -> Result<()> {
-        let alone = Arc::get_mut(&mut self.inner)
-            .is_some_and(|i| i.contiguous && Arc::get_mut(&mut i.storage).is_some());
+        let alone = Arc::get_mut(&mut self.inner).is_some_and(|inner| {
+            inner.contiguous
+                && match &mut inner.memory {
+                    Memory::Own(_) => true,
+                    Memory::Lent(_) => false,
+                    Memory::Block(block) => Arc::get_mut(block).is_some(),
+                }
+        });
         if !alone {
             *self = self.copy()?;
         }
@@ -242,7 +266,7 @@ impl Tensor {
     /// A view of this tensor's memory.
     ///
     /// # Safety
-    /// Every index of `shape` must be an element of this tensor's storage.
+    /// Every index of `shape` must be an element of this tensor's memory.
     pub(crate) unsafe fn view(
         &self,
         shape: Shape,
@@ -251,9 +275,14 @@ impl Tensor {
     ) -> Tensor {
         let contiguous = is_contiguous(&shape, &strides);
         let numel = shape.numel();
+        let memory = match &self.inner.memory {
+            Memory::Own(_) => Memory::Lent(self.inner.clone()),
+            Memory::Lent(owner) => Memory::Lent(owner.clone()),
+            Memory::Block(block) => Memory::Block(block.clone()),
+        };
         let inner = Inner {
-            storage: self.inner.storage.clone(),
-            // Nothing starts at the start: an empty view's place may lie beyond the storage.
+            memory,
+            // Nothing starts at the start: an empty view's place may lie beyond the memory.
             offset: if numel == 0 { 0 } else { offset },
             shape,
             strides,
@@ -270,12 +299,13 @@ impl Tensor {
     pub(crate) fn ptr<T: Element>(&self) -> *mut T {
         debug_assert!(T::DTYPE == self.inner.dtype || size_of::<T>() == 1);
         let bytes = self.inner.offset * self.inner.dtype.size();
-        debug_assert!(bytes <= self.inner.storage.capacity());
-        // SAFETY: the offset is within the storage, by construction and `view`'s contract.
-        unsafe { self.inner.storage.ptr().add(bytes) }.cast()
+        let (start, size) = self.inner.memory();
+        debug_assert!(bytes <= size);
+        // SAFETY: the offset is within the memory, by construction and `view`'s contract.
+        unsafe { start.add(bytes) }.cast()
     }
 
-    /// Position of the first element in the storage, in elements.
+    /// Position of the first element in the memory, in elements.
     pub(crate) fn offset(&self) -> usize {
         self.inner.offset
     }

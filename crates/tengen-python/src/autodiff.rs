@@ -1,6 +1,7 @@
 //! Gradient managers and user-defined operators.
 
 use crate::error::IntoPy;
+use crate::held::Hold;
 use crate::tensor::PyTensor;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -29,7 +30,7 @@ impl PyGradManager {
     }
 
     fn _attach(&self, py: Python<'_>, tensor: &Bound<'_, PyTensor>) -> PyResult<()> {
-        self.with(|gm| gm.attach(&tensor.get().var).map(drop)).py(py)
+        self.with(|gm| gm.attach(&tensor.var()).map(drop)).py(py)
     }
 
     /// Starts recording; operators on attached tensors are remembered from here on.
@@ -49,8 +50,8 @@ impl PyGradManager {
         dys: Option<Vec<Bound<'_, PyTensor>>>,
         callback: Option<Py<PyAny>>,
     ) -> PyResult<()> {
-        let ys: Vec<Tensor> = ys.iter().map(|y| y.get().value()).collect();
-        let dys: Option<Vec<Tensor>> = dys.map(|d| d.iter().map(|d| d.get().value()).collect());
+        let ys: Vec<Tensor> = ys.iter().map(|y| y.value()).collect();
+        let dys: Option<Vec<Tensor>> = dys.map(|d| d.iter().map(|d| d.value()).collect());
         let Some(callback) = callback else {
             return self.with(|gm| gm.backward_with(&ys, dys.as_deref())).py(py);
         };
@@ -60,7 +61,7 @@ impl PyGradManager {
                 .and_then(|g| callback.call1(py, (var.id(), g)))
                 .and_then(|r| r.extract::<Option<Py<PyTensor>>>(py).map_err(Into::into));
             match result {
-                Ok(t) => Ok(t.map(|t| t.get().value())),
+                Ok(t) => Ok(t.map(|t| t.bind(py).value())),
                 Err(e) => {
                     *raised.lock().unwrap_or_else(|e| e.into_inner()) = Some(e);
                     Err(tengen::Error::new(tengen::ErrorKind::Value, "a callback raised"))
@@ -78,7 +79,7 @@ impl PyGradManager {
 /// The identity by which callbacks know a tensor.
 #[pyfunction]
 pub fn _tensor_id(tensor: &Bound<'_, PyTensor>) -> usize {
-    tensor.get().var.id()
+    tensor.var().id()
 }
 
 /// The operator of an `autodiff.Function`: results are given, gradients come from Python.
@@ -120,7 +121,7 @@ impl tengen::Op for Custom {
                     Err(_) => grads.extract(py)?,
                 };
                 let mut all: tengen::Grads =
-                    grads.into_iter().map(|g| g.map(|g| g.get().value())).collect();
+                    grads.into_iter().map(|g| g.map(|g| g.bind(py).value())).collect();
                 if all.len() > g.inputs() {
                     return Err(PyTypeError::new_err(format!(
                         "Function.backward gave {} gradients for {} inputs",
@@ -155,8 +156,8 @@ pub fn _apply_function(
     outputs: Vec<Bound<'_, PyTensor>>,
     backward: Py<PyAny>,
 ) -> PyResult<Vec<Py<PyTensor>>> {
-    let inputs: Vec<Tensor> = inputs.iter().map(|t| t.get().value()).collect();
-    let outputs = outputs.iter().map(|t| t.get().value().detach()).collect();
+    let inputs: Vec<Tensor> = inputs.iter().map(|t| t.value()).collect();
+    let outputs = outputs.iter().map(|t| t.value().detach()).collect();
     let op = Custom { backward, outputs };
     let results = tengen::apply(op, &inputs.iter().collect::<Vec<_>>()).py(py)?;
     results.into_iter().map(|t| Py::new(py, PyTensor::new(t))).collect()

@@ -1,6 +1,7 @@
 //! Conversion between Python values and tensors.
 
 use crate::error::IntoPy;
+use crate::held::Hold;
 use crate::tensor::PyTensor;
 use numpy::{
     PyArrayDescr, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyUntypedArray,
@@ -10,8 +11,9 @@ use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyInt, PyTuple};
-use tengen::{DType, Element, Tensor, ops};
+use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyTuple};
+use smallvec::{SmallVec, smallvec};
+use tengen::{DType, Element, MAX_DIMS, Tensor, ops};
 
 /// A NumPy dtype.
 pub fn numpy_dtype<'py>(py: Python<'py>, dtype: DType) -> PyResult<Bound<'py, PyAny>> {
@@ -61,7 +63,7 @@ fn import_numpy(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
 pub fn from_python(obj: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Tensor> {
     let py = obj.py();
     if let Ok(t) = obj.cast::<PyTensor>() {
-        let t = t.get().value().detach();
+        let t = t.value().detach();
         return ops::cast(&t, dtype.unwrap_or(t.dtype())).py(py);
     }
     if let Some(t) = scalar(obj)? {
@@ -130,7 +132,7 @@ fn scalar(obj: &Bound<'_, PyAny>) -> PyResult<Option<Tensor>> {
 #[inline]
 pub fn operand(obj: &Bound<'_, PyAny>, with: DType) -> PyResult<Tensor> {
     if let Ok(t) = obj.cast::<PyTensor>() {
-        return Ok(t.get().value());
+        return Ok(t.value());
     }
     number(obj, with)
 }
@@ -211,20 +213,26 @@ pub fn to_number<'py>(py: Python<'py>, t: &Tensor) -> PyResult<Bound<'py, PyAny>
     })
 }
 
+/// A few integers: axes, extents, kernel sizes.
+pub type Ints = SmallVec<[isize; MAX_DIMS]>;
+
 /// Integers given as one, as a sequence or as a tensor.
-pub fn ints(obj: &Bound<'_, PyAny>) -> PyResult<Vec<isize>> {
+pub fn ints(obj: &Bound<'_, PyAny>) -> PyResult<Ints> {
     // What callers mostly give, without an exception made and dropped on the way.
     if let Ok(items) = obj.cast_exact::<PyTuple>() {
         return items.iter_borrowed().map(|i| int(&i)).collect();
     }
+    if let Ok(items) = obj.cast_exact::<PyList>() {
+        return items.iter().map(|i| int(&i)).collect();
+    }
     if let Ok(t) = obj.cast::<PyTensor>() {
-        let v = t.get().value();
+        let v = t.value();
         return Ok(v.to_f64_vec().py(obj.py())?.into_iter().map(|v| v as isize).collect());
     }
     if let Ok(v) = obj.extract::<isize>() {
-        return Ok(vec![v]);
+        return Ok(smallvec![v]);
     }
-    let mut out = Vec::new();
+    let mut out = Ints::new();
     for item in obj.try_iter()? {
         out.push(int(&item?)?);
     }
@@ -237,7 +245,7 @@ pub fn int(obj: &Bound<'_, PyAny>) -> PyResult<isize> {
         return obj.extract();
     }
     if let Ok(t) = obj.cast::<PyTensor>() {
-        return Ok(t.get().value().item().py(obj.py())? as isize);
+        return Ok(t.value().item().py(obj.py())? as isize);
     }
     obj.extract()
 }
@@ -258,7 +266,7 @@ pub fn shape(obj: &Bound<'_, PyAny>) -> PyResult<Vec<usize>> {
 }
 
 /// The axes argument of reductions: none, one or several.
-pub fn axes(obj: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Vec<isize>>> {
+pub fn axes(obj: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Ints>> {
     match obj {
         None => Ok(None),
         Some(o) => Ok(Some(ints(o)?)),

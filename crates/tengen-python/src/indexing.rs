@@ -2,6 +2,7 @@
 
 use crate::convert::from_python;
 use crate::error::IntoPy;
+use crate::held::Hold;
 use crate::tensor::PyTensor;
 use pyo3::exceptions::{PyIndexError, PyOverflowError};
 use pyo3::intern;
@@ -38,7 +39,7 @@ fn item(obj: Any) -> PyResult<Index> {
         return Ok(Index::Ellipsis);
     }
     if let Ok(t) = obj.cast::<PyTensor>() {
-        return Ok(Index::Tensor(t.get().value().detach()));
+        return Ok(Index::Tensor(t.value().detach()));
     }
     if let Ok(b) = obj.cast::<PyBool>() {
         return Ok(Index::Tensor(Tensor::scalar(b.is_true()).py(py)?));

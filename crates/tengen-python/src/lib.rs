@@ -5,6 +5,7 @@ mod autodiff;
 mod convert;
 mod error;
 mod functional;
+mod held;
 mod indexing;
 mod nn;
 mod optimizer;

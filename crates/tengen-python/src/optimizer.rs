@@ -1,6 +1,7 @@
 //! Optimizer steps.
 
 use crate::error::IntoPy;
+use crate::held::Hold;
 use crate::tensor::PyTensor;
 use pyo3::prelude::*;
 use tengen::optimizer::{self, AdamParams};
@@ -19,10 +20,10 @@ fn sgd_step(
     nesterov: bool,
     weight_decay: f64,
 ) -> PyResult<()> {
-    let (py, grad) = (param.py(), grad.get().var.with(|g| g.detach()));
-    let velocity = velocity.map(|v| &v.get().var);
-    let param = &param.get().var;
-    optimizer::sgd_step(param, &grad, velocity, lr, momentum, nesterov, weight_decay).py(py)
+    let (py, grad) = (param.py(), grad.value().detach());
+    let velocity = velocity.map(Hold::var);
+    let (param, velocity) = (param.var(), velocity.as_ref());
+    optimizer::sgd_step(&param, &grad, velocity, lr, momentum, nesterov, weight_decay).py(py)
 }
 
 /// Changes `param`, `exp_avg` and `exp_avg_sq` by step number `step` of Adam along `grad`.
@@ -42,10 +43,10 @@ fn adam_step(
     weight_decay: f64,
     decoupled: bool,
 ) -> PyResult<()> {
-    let (py, grad) = (param.py(), grad.get().var.with(|g| g.detach()));
+    let (py, grad) = (param.py(), grad.value().detach());
     let settings = AdamParams { lr, betas: (beta1, beta2), eps, weight_decay, decoupled };
-    let (m, v) = (&exp_avg.get().var, &exp_avg_sq.get().var);
-    optimizer::adam_step(&param.get().var, &grad, m, v, step, settings).py(py)
+    let (m, v) = (exp_avg.var(), exp_avg_sq.var());
+    optimizer::adam_step(&param.var(), &grad, &m, &v, step, settings).py(py)
 }
 
 /// Adds the functions to the module.

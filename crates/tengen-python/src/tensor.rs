@@ -1,17 +1,18 @@
 //! The Tensor class.
 
 use crate::convert::{
-    axes, from_python, ints, numpy_dtype, operand, parse_dtype, to_number, to_numpy,
+    Ints, axes, from_python, ints, numpy_dtype, operand, parse_dtype, to_number, to_numpy,
 };
 use crate::error::IntoPy;
+use crate::held::{Held, Hold};
 use crate::indexing::{self, PyTensorIterator};
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{IntoPyDict, PyTuple, PyType};
+use pyo3::types::{IntoPyDict, PyComplex, PyTuple, PyType};
 use std::sync::Mutex;
-use tengen::{DType, Device, Tensor, Var, ops};
+use tengen::{DType, Device, Tensor, ops};
 
 /// A multi-dimensional array that operators and automatic differentiation work on.
 ///
@@ -23,26 +24,17 @@ use tengen::{DType, Device, Tensor, Var, ops};
 /// Tensor([2. 3.], device=xpux:0)
 #[pyclass(name = "Tensor", module = "megengine.tensor", subclass, weakref, dict, frozen)]
 pub struct PyTensor {
-    pub var: Var,
+    pub held: Held,
     name: Mutex<Option<String>>,
     /// The device as the user named it; `None` is the default one.
     device: Option<Box<str>>,
 }
 
 impl PyTensor {
+    /// A tensor object that holds a tensor or a variable.
     #[inline]
-    pub fn new(tensor: Tensor) -> Self {
-        PyTensor::of(Var::new(tensor))
-    }
-
-    pub fn of(var: Var) -> Self {
-        PyTensor { var, name: Mutex::new(None), device: None }
-    }
-
-    /// The value, with its place on the tape.
-    #[inline]
-    pub fn value(&self) -> Tensor {
-        self.var.get()
+    pub fn new(held: impl Into<Held>) -> Self {
+        PyTensor { held: held.into(), name: Mutex::new(None), device: None }
     }
 }
 
@@ -79,7 +71,7 @@ fn device_text(obj: &Bound<'_, PyAny>) -> PyResult<String> {
 macro_rules! binary {
     ($slf:ident, $other:ident, $f:path) => {{
         let py = $slf.py();
-        let a = $slf.get().value();
+        let a = $slf.value();
         let b = operand($other, a.dtype())?;
         wrap(py, $f(&a, &b))
     }};
@@ -87,7 +79,7 @@ macro_rules! binary {
 macro_rules! reflected {
     ($slf:ident, $other:ident, $f:path) => {{
         let py = $slf.py();
-        let a = $slf.get().value();
+        let a = $slf.value();
         let b = operand($other, a.dtype())?;
         wrap(py, $f(&b, &a))
     }};
@@ -95,9 +87,9 @@ macro_rules! reflected {
 /// In-place operators keep the object and replace its value.
 macro_rules! in_place {
     ($slf:ident, $other:ident, $f:path) => {{
-        let a = $slf.get().value();
+        let a = $slf.value();
         let b = operand($other, a.dtype())?;
-        $slf.get().var.replace($f(&a, &b).py($slf.py())?);
+        $slf.replace($f(&a, &b).py($slf.py())?);
         Ok(())
     }};
 }
@@ -135,31 +127,31 @@ impl PyTensor {
             None => None,
         };
         let tensor = from_python(data, dtype)?;
-        Ok(PyTensor { var: Var::new(tensor), name: Mutex::new(name), device })
+        Ok(PyTensor { held: tensor.into(), name: Mutex::new(name), device })
     }
 
     /// Shape as a tuple of ints.
     #[getter]
     fn shape<'py>(slf: Ref<'_, 'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(slf.py(), slf.get().var.with(|t| *t.shape()).iter())
+        PyTuple::new(slf.py(), slf.value().shape().iter())
     }
 
     /// Number of elements.
     #[getter]
-    fn size(&self) -> usize {
-        self.var.with(|t| t.numel())
+    fn size(slf: Ref) -> usize {
+        slf.value().numel()
     }
 
     /// Number of dimensions.
     #[getter]
-    fn ndim(&self) -> usize {
-        self.var.with(|t| t.ndim())
+    fn ndim(slf: Ref) -> usize {
+        slf.value().ndim()
     }
 
     /// NumPy dtype of the elements ("bfloat16" for that type, which NumPy lacks).
     #[getter]
-    fn dtype<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        numpy_dtype(py, self.var.with(|t| t.dtype()))
+    fn dtype<'py>(slf: Ref<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        numpy_dtype(slf.py(), slf.value().dtype())
     }
 
     /// The device, as an object that prints as its name and compares to names.
@@ -187,16 +179,16 @@ impl PyTensor {
 
     /// The gradient that backward passes have added up, or None.
     #[getter]
-    fn get_grad(&self) -> Option<PyTensor> {
-        self.var.grad().map(PyTensor::of)
+    fn get_grad(slf: Ref) -> Option<PyTensor> {
+        slf.shared()?.grad().map(PyTensor::new)
     }
     #[setter]
-    fn set_grad(&self, grad: Option<Ref>) {
-        self.var.set_grad(grad.map(|g| g.get().var.clone()));
+    fn set_grad(slf: Ref, grad: Option<Ref>) {
+        slf.var().set_grad(grad.map(Hold::var));
     }
     #[deleter]
-    fn delete_grad(&self) {
-        self.var.set_grad(None);
+    fn delete_grad(slf: Ref) {
+        slf.var().set_grad(None);
     }
 
     #[getter]
@@ -207,14 +199,14 @@ impl PyTensor {
     /// The tensor with its axes in reverse order.
     #[getter(T)]
     fn reversed_axes(slf: Ref) -> New {
-        let t = slf.get().value();
+        let t = slf.value();
         let order: Vec<isize> = (0..t.ndim() as isize).rev().collect();
         wrap(slf.py(), ops::transpose(&t, &order))
     }
 
     /// A NumPy array with a copy of the elements (bfloat16 as float32).
     fn numpy<'py>(slf: Ref<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-        to_numpy(slf.py(), &slf.get().value())
+        to_numpy(slf.py(), &slf.value())
     }
 
     #[pyo3(signature = (dtype=None, copy=None))]
@@ -224,7 +216,7 @@ impl PyTensor {
         copy: Option<bool>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let _ = copy;
-        let array = to_numpy(slf.py(), &slf.get().value())?;
+        let array = to_numpy(slf.py(), &slf.value())?;
         match dtype {
             Some(d) => array.call_method1("astype", (d,)),
             None => Ok(array),
@@ -239,7 +231,7 @@ impl PyTensor {
     /// The element of a tensor of one, or of a place given by ints, as a Python number.
     #[pyo3(signature = (*args))]
     fn item<'py>(slf: Ref<'_, 'py>, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
-        let t = slf.get().value();
+        let t = slf.value();
         if args.is_empty() {
             if t.numel() == 1 {
                 return to_number(slf.py(), &t);
@@ -253,32 +245,31 @@ impl PyTensor {
 
     /// The elements as nested lists of Python numbers.
     fn tolist<'py>(slf: Ref<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-        to_numpy(slf.py(), &slf.get().value())?.call_method0("tolist")
+        to_numpy(slf.py(), &slf.value())?.call_method0("tolist")
     }
 
     /// The elements converted to another dtype.
     fn astype(slf: Ref, dtype: Any) -> New {
-        wrap(slf.py(), ops::cast(&slf.get().value(), parse_dtype(dtype)?))
+        wrap(slf.py(), ops::cast(&slf.value(), parse_dtype(dtype)?))
     }
 
     /// The same value, through which no gradient flows.
     fn detach(slf: Ref) -> New {
-        wrap(slf.py(), Ok(slf.get().value().detach()))
+        wrap(slf.py(), Ok(slf.value().detach()))
     }
 
     /// The tensor on another device.
     #[pyo3(signature = (device, *, _borrow=false))]
     fn to(slf: Ref, device: Any, _borrow: bool) -> New {
         let device = parse_device(slf.py(), &device_text(device)?)?;
-        let t = PyTensor { var: Var::new(slf.get().value()), name: Mutex::new(None), device };
-        Py::new(slf.py(), t)
+        Py::new(slf.py(), PyTensor { device, ..PyTensor::new(slf.value()) })
     }
 
     /// The same elements under another shape, in which one extent may be -1.
     #[pyo3(signature = (*args))]
     fn reshape(slf: Ref, args: &Bound<'_, PyTuple>) -> New {
         let shape = variadic(args)?;
-        wrap(slf.py(), ops::reshape_infer(&slf.get().value(), &shape))
+        wrap(slf.py(), ops::reshape_infer(&slf.value(), &shape))
     }
 
     /// Axes in another order; reversed without arguments.
@@ -287,44 +278,44 @@ impl PyTensor {
         if args.is_empty() {
             return PyTensor::reversed_axes(slf);
         }
-        wrap(slf.py(), ops::transpose(&slf.get().value(), &variadic(args)?))
+        wrap(slf.py(), ops::transpose(&slf.value(), &variadic(args)?))
     }
 
     /// Axes start_axis..end_axis (inclusive) made one.
     #[pyo3(signature = (start_axis=0, end_axis=-1))]
     fn flatten(slf: Ref, start_axis: isize, end_axis: isize) -> New {
-        wrap(slf.py(), ops::flatten(&slf.get().value(), start_axis, end_axis))
+        wrap(slf.py(), ops::flatten(&slf.value(), start_axis, end_axis))
     }
 
     /// Sum over axes; see functional.sum.
     #[pyo3(signature = (axis=None, keepdims=false))]
     fn sum(slf: Ref, axis: Option<Any>, keepdims: bool) -> New {
-        wrap(slf.py(), ops::sum(&slf.get().value(), axes(axis)?.as_deref(), keepdims))
+        wrap(slf.py(), ops::sum(&slf.value(), axes(axis)?.as_deref(), keepdims))
     }
     /// Product over axes; see functional.prod.
     #[pyo3(signature = (axis=None, keepdims=false))]
     fn prod(slf: Ref, axis: Option<Any>, keepdims: bool) -> New {
-        wrap(slf.py(), ops::prod(&slf.get().value(), axes(axis)?.as_deref(), keepdims))
+        wrap(slf.py(), ops::prod(&slf.value(), axes(axis)?.as_deref(), keepdims))
     }
     /// Mean over axes; see functional.mean.
     #[pyo3(signature = (axis=None, keepdims=false))]
     fn mean(slf: Ref, axis: Option<Any>, keepdims: bool) -> New {
-        wrap(slf.py(), ops::mean(&slf.get().value(), axes(axis)?.as_deref(), keepdims))
+        wrap(slf.py(), ops::mean(&slf.value(), axes(axis)?.as_deref(), keepdims))
     }
     /// Greatest element over axes; see functional.max.
     #[pyo3(signature = (axis=None, keepdims=false))]
     fn max(slf: Ref, axis: Option<Any>, keepdims: bool) -> New {
-        wrap(slf.py(), ops::max(&slf.get().value(), axes(axis)?.as_deref(), keepdims))
+        wrap(slf.py(), ops::max(&slf.value(), axes(axis)?.as_deref(), keepdims))
     }
     /// Least element over axes; see functional.min.
     #[pyo3(signature = (axis=None, keepdims=false))]
     fn min(slf: Ref, axis: Option<Any>, keepdims: bool) -> New {
-        wrap(slf.py(), ops::min(&slf.get().value(), axes(axis)?.as_deref(), keepdims))
+        wrap(slf.py(), ops::min(&slf.value(), axes(axis)?.as_deref(), keepdims))
     }
 
     /// Replaces the value in place: shape and dtype become those of `value`.
     fn _reset(slf: Ref, value: Any) -> PyResult<()> {
-        slf.get().var.replace(operand(value, DType::F32)?.detach());
+        slf.replace(operand(value, DType::F32)?.detach());
         Ok(())
     }
     /// Replaces the value in place: shape and dtype become those of `value`.
@@ -333,8 +324,8 @@ impl PyTensor {
     }
     /// Makes all elements 0 in place.
     fn reset_zero(slf: Ref) -> PyResult<()> {
-        let t = slf.get().value();
-        slf.get().var.replace(Tensor::zeros(t.shape(), t.dtype()).py(slf.py())?);
+        let t = slf.value();
+        slf.replace(Tensor::zeros(t.shape(), t.dtype()).py(slf.py())?);
         Ok(())
     }
 
@@ -394,7 +385,7 @@ impl PyTensor {
     }
     fn __pow__(slf: Ref, o: Any, modulo: Option<Any>) -> New {
         let _ = modulo;
-        Py::new(slf.py(), PyTensor::new(power(&slf.get().value(), o)?))
+        Py::new(slf.py(), PyTensor::new(power(&slf.value(), o)?))
     }
     fn __rpow__(slf: Ref, o: Any, modulo: Option<Any>) -> New {
         let _ = modulo;
@@ -402,29 +393,29 @@ impl PyTensor {
     }
     fn __ipow__(slf: Ref, o: Any, modulo: Option<Any>) -> PyResult<()> {
         let _ = modulo;
-        slf.get().var.replace(power(&slf.get().value(), o)?);
+        slf.replace(power(&slf.value(), o)?);
         Ok(())
     }
     fn __neg__(slf: Ref) -> New {
-        wrap(slf.py(), ops::neg(&slf.get().value()))
+        wrap(slf.py(), ops::neg(&slf.value()))
     }
     fn __pos__(slf: Ref) -> Py<PyTensor> {
         slf.clone().unbind()
     }
     fn __abs__(slf: Ref) -> New {
-        wrap(slf.py(), ops::abs(&slf.get().value()))
+        wrap(slf.py(), ops::abs(&slf.value()))
     }
     fn __round__(slf: Ref) -> New {
-        wrap(slf.py(), ops::round(&slf.get().value()))
+        wrap(slf.py(), ops::round(&slf.value()))
     }
     fn __floor__(slf: Ref) -> New {
-        wrap(slf.py(), ops::floor(&slf.get().value()))
+        wrap(slf.py(), ops::floor(&slf.value()))
     }
     fn __ceil__(slf: Ref) -> New {
-        wrap(slf.py(), ops::ceil(&slf.get().value()))
+        wrap(slf.py(), ops::ceil(&slf.value()))
     }
     fn __invert__(slf: Ref) -> New {
-        wrap(slf.py(), ops::logical_not(&slf.get().value()))
+        wrap(slf.py(), ops::logical_not(&slf.value()))
     }
     fn __and__(slf: Ref, o: Any) -> New {
         binary!(slf, o, ops::logical_and)
@@ -473,18 +464,17 @@ impl PyTensor {
         slf.as_ptr() as isize >> 4
     }
 
-    fn __len__(&self) -> PyResult<usize> {
-        let shape = self.var.with(|t| *t.shape());
-        shape.first().copied().ok_or_else(|| PyTypeError::new_err("ndim is 0"))
+    fn __len__(slf: Ref) -> PyResult<usize> {
+        slf.value().shape().first().copied().ok_or_else(|| PyTypeError::new_err("ndim is 0"))
     }
 
     fn __getitem__(slf: Ref, key: Any) -> New {
-        wrap(slf.py(), ops::getitem(&slf.get().value(), &indexing::parse(key)?))
+        wrap(slf.py(), ops::getitem(&slf.value(), &indexing::parse(key)?))
     }
 
     /// Replaces elements in place: the object stays, other tensors never change.
     fn __setitem__(slf: Ref, key: Any, value: Any) -> PyResult<()> {
-        let (py, cell) = (slf.py(), &slf.get().var);
+        let (py, cell) = (slf.py(), slf.var());
         let index = indexing::parse(key)?;
         let value = operand(value, cell.with(|t| t.dtype()))?;
         if tengen::is_recording() {
@@ -495,40 +485,40 @@ impl PyTensor {
     }
 
     fn __iter__(slf: Ref) -> PyResult<PyTensorIterator> {
-        slf.get().__len__()?;
-        PyTensorIterator::new(slf.py(), &slf.get().value())
+        PyTensor::__len__(slf)?;
+        PyTensorIterator::new(slf.py(), &slf.value())
     }
 
     /// Whether any element equals the value.
     fn __contains__(slf: Ref, value: Any) -> PyResult<bool> {
-        let t = slf.get().value().detach();
+        let t = slf.value().detach();
         let value = operand(value, t.dtype())?.detach();
         let equal = ops::equal(&t, &value).and_then(|e| ops::sum(&e, None, false)?.item());
         Ok(equal.py(slf.py())? != 0.0)
     }
 
-    fn __bool__(&self) -> PyResult<bool> {
-        Ok(self.one("bool")? != 0.0)
+    fn __bool__(slf: Ref) -> PyResult<bool> {
+        Ok(one(slf, "bool")? != 0.0)
     }
-    fn __float__(&self) -> PyResult<f64> {
-        self.one("float")
+    fn __float__(slf: Ref) -> PyResult<f64> {
+        one(slf, "float")
     }
-    fn __int__(&self) -> PyResult<i64> {
-        Ok(self.one("int")? as i64)
+    fn __int__(slf: Ref) -> PyResult<i64> {
+        Ok(one(slf, "int")? as i64)
     }
-    fn __index__(&self) -> PyResult<i64> {
-        if self.var.with(|t| t.dtype().is_float()) {
+    fn __index__(slf: Ref) -> PyResult<i64> {
+        if slf.value().dtype().is_float() {
             return Err(PyTypeError::new_err("a tensor of floats is no index"));
         }
-        Ok(self.one("index")? as i64)
+        Ok(one(slf, "index")? as i64)
     }
-    fn __complex__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        Ok(pyo3::types::PyComplex::from_doubles(py, self.one("complex")?, 0.0).into_any().unbind())
+    fn __complex__<'py>(slf: Ref<'_, 'py>) -> PyResult<Bound<'py, PyComplex>> {
+        Ok(PyComplex::from_doubles(slf.py(), one(slf, "complex")?, 0.0))
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let (py, me) = (slf.py(), slf.get());
-        let t = me.value();
+        let t = slf.value();
         let array = to_numpy(py, &t)?;
         // Numbers are written out, arrays with four digits.
         let text = if t.ndim() == 0 {
@@ -552,7 +542,7 @@ impl PyTensor {
         let _ = protocol;
         let (py, me) = (slf.py(), slf.get());
         let new = py.import("copyreg")?.getattr("__newobj__")?;
-        let t = me.value();
+        let t = slf.value();
         let array = to_numpy(py, &t)?;
         let dtype = numpy_dtype(py, t.dtype())?;
         let device = me.device.as_deref().unwrap_or("xpux:0");
@@ -577,15 +567,14 @@ impl PyTensor {
     }
 }
 
-impl PyTensor {
-    fn one(&self, what: &str) -> PyResult<f64> {
-        self.value().item().map_err(|_| {
-            PyValueError::new_err(format!("{what}() of a tensor needs exactly one element"))
-        })
-    }
+/// The element of a tensor of one, for a conversion to a Python number.
+fn one(slf: Ref, what: &str) -> PyResult<f64> {
+    slf.value().item().map_err(|_| {
+        PyValueError::new_err(format!("{what}() of a tensor needs exactly one element"))
+    })
 }
 
 /// Arguments given one by one or as one sequence.
-fn variadic(args: &Bound<'_, PyTuple>) -> PyResult<Vec<isize>> {
+fn variadic(args: &Bound<'_, PyTuple>) -> PyResult<Ints> {
     if args.len() == 1 { ints(&args.get_item(0)?) } else { ints(args) }
 }

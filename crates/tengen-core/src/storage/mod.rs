@@ -6,6 +6,7 @@ mod pages;
 use crate::{Result, bail};
 use arena::{Arena, GRANULE};
 use std::alloc::{self, Layout};
+use std::cell::UnsafeCell;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -29,6 +30,26 @@ pub(crate) struct Storage {
 unsafe impl Send for Storage {}
 // SAFETY: shared access only reads; writing needs `&mut` or the allocation's first owner.
 unsafe impl Sync for Storage {}
+
+/// The memory of a value of a few bytes, which lives in the tensor itself.
+pub(crate) struct Inline(UnsafeCell<[u64; Inline::BYTES / 8]>);
+
+// SAFETY: as for Storage.
+unsafe impl Sync for Inline {}
+
+impl Inline {
+    pub(crate) const BYTES: usize = 64;
+
+    #[inline]
+    pub(crate) fn new() -> Inline {
+        Inline(UnsafeCell::new([0; _]))
+    }
+
+    #[inline]
+    pub(crate) fn ptr(&self) -> *mut u8 {
+        self.0.get().cast()
+    }
+}
 
 /// Four size classes per power of two, from 64 bytes up: at most a quarter is wasted.
 const CLASSES: usize = if cfg!(unix) { 4 * 12 } else { 4 * 48 };
@@ -74,7 +95,8 @@ static HELD: AtomicUsize = AtomicUsize::new(0);
 /// free ones go back to the system.
 const KEEP: usize = 64 << 20;
 
-/// How much memory tensors take, in bytes.
+/// How much memory tensors take, in bytes. Values of at most 64 bytes are not counted: they live in
+/// their handles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryStats {
     /// In live tensors.
@@ -161,7 +183,6 @@ fn lock<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Takes a kept block.
-#[inline]
 fn cached(size: usize) -> Option<NonNull<u8>> {
     if size > LARGE {
         let start = lock(&MAPPED).take(size)?;

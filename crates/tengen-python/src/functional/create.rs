@@ -3,6 +3,7 @@
 use super::{Any, New, input, tuple};
 use crate::convert::{from_python, int, parse_dtype, shape};
 use crate::error::IntoPy;
+use crate::held::Hold;
 use crate::tensor::{PyTensor, wrap, wrap_on};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -13,7 +14,7 @@ use tengen::{DType, Shape, Tensor, ops};
 /// A number, or a tensor of one.
 fn number(obj: Any) -> PyResult<f64> {
     match obj.cast::<PyTensor>() {
-        Ok(t) => t.get().value().item().py(obj.py()),
+        Ok(t) => t.value().item().py(obj.py()),
         Err(_) => obj.extract(),
     }
 }
@@ -115,7 +116,7 @@ fn eye(py: Python<'_>, N: Any, M: Option<Any>, dtype: Option<Any>, device: Optio
 #[pyo3(signature = (shape, value, *, dtype=None, device=None))]
 fn full(py: Python<'_>, shape: Any, value: Any, dtype: Option<Any>, device: Option<Any>) -> New {
     let value = match value.cast::<PyTensor>() {
-        Ok(t) => t.get().value(),
+        Ok(t) => t.value(),
         Err(_) => from_python(value, None)?,
     };
     let value = ops::cast(&value, dtype_or(dtype, value.dtype())?).py(py)?;

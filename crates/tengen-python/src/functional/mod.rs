@@ -8,6 +8,7 @@ mod shape;
 
 use crate::convert::{from_python, operand};
 use crate::error::IntoPy;
+use crate::held::Hold;
 use crate::tensor::{PyTensor, wrap};
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyTuple};
@@ -20,7 +21,7 @@ type New = PyResult<Py<PyTensor>>;
 #[inline]
 pub fn input(obj: Any) -> PyResult<Tensor> {
     match obj.cast::<PyTensor>() {
-        Ok(t) => Ok(t.get().value()),
+        Ok(t) => Ok(t.value()),
         Err(_) => from_python(obj, None),
     }
 }
@@ -29,14 +30,14 @@ pub fn input(obj: Any) -> PyResult<Tensor> {
 #[inline]
 fn inputs(x: Any, y: Any) -> PyResult<(Tensor, Tensor)> {
     match (x.cast::<PyTensor>(), y.cast::<PyTensor>()) {
-        (Ok(x), Ok(y)) => Ok((x.get().value(), y.get().value())),
+        (Ok(x), Ok(y)) => Ok((x.value(), y.value())),
         (Ok(x), Err(_)) => {
-            let x = x.get().value();
+            let x = x.value();
             let y = operand(y, x.dtype())?;
             Ok((x, y))
         }
         (Err(_), Ok(y)) => {
-            let y = y.get().value();
+            let y = y.value();
             Ok((operand(x, y.dtype())?, y))
         }
         _ => {

@@ -1,7 +1,7 @@
 //! Reductions, and functions that have one at their core.
 
 use super::{Any, New, input};
-use crate::convert::{axes, ints};
+use crate::convert::{Ints, axes, ints};
 use crate::tensor::wrap;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -113,7 +113,7 @@ fn argmin(inp: Any, axis: Option<Any>, keepdims: bool) -> New {
 }
 
 /// The axes of a norm, which only a vector's may leave out.
-fn norm_axes(x: &Tensor, axis: Option<Any>) -> PyResult<Option<Vec<isize>>> {
+fn norm_axes(x: &Tensor, axis: Option<Any>) -> PyResult<Option<Ints>> {
     let axes = axes(axis)?;
     if axes.is_none() && x.ndim() != 1 {
         return Err(PyTypeError::new_err("axis is required unless input is a vector"));
