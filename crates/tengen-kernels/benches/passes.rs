@@ -17,9 +17,11 @@ fn numbers(n: usize) -> Vec<f32> {
 #[derive(Clone, Copy)]
 struct Add;
 impl Map<2> for Add {
+    #[inline(always)]
     fn f<L: Num>(&self, [x, y]: [L; 2]) -> L {
         x.add(y)
     }
+    #[inline(always)]
     fn df<L: Num>(&self, _: [L; 2], dy: L) -> [L; 2] {
         [dy, dy]
     }
@@ -29,9 +31,11 @@ impl Map<2> for Add {
 #[derive(Clone, Copy)]
 struct Exp;
 impl Map<1> for Exp {
+    #[inline(always)]
     fn f<L: Num>(&self, [x]: [L; 1]) -> L {
         x.exp()
     }
+    #[inline(always)]
     fn df<L: Num>(&self, [x]: [L; 1], dy: L) -> [L; 1] {
         [dy.mul(x.exp())]
     }
@@ -45,11 +49,11 @@ fn maps(c: &mut Criterion) {
         group.throughput(Throughput::Elements(n as u64));
         group.bench_function(format!("add {n}"), |b| {
             // SAFETY: the vectors have `n` elements.
-            b.iter(|| unsafe { map::forward(&Add, [src(&x), src(&x)], y.as_mut_ptr(), n) });
+            b.iter(|| unsafe { map::forward(&Add, [src(&x), src(&x)], y.as_mut_ptr(), n, false) });
         });
         group.bench_function(format!("exp {n}"), |b| {
             // SAFETY: as above.
-            b.iter(|| unsafe { map::forward(&Exp, [src(&x)], y.as_mut_ptr(), n) });
+            b.iter(|| unsafe { map::forward(&Exp, [src(&x)], y.as_mut_ptr(), n, false) });
         });
     }
     group.finish();

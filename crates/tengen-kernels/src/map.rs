@@ -6,7 +6,7 @@ mod select;
 pub use half::{narrow, widen};
 pub use select::{Bits, select};
 
-use crate::lanes::{Arch, Float, Kernel, Lane, Num, Operand, dispatch};
+use crate::lanes::{Arch, Float, Kernel, Lane, Num, Operand, dispatch, fence};
 
 /// The registers in which elements of `T` are computed with.
 type Wide<T, A> = <<T as Operand>::Wide as Float>::Lane<A>;
@@ -32,6 +32,13 @@ pub struct Src<T> {
     pub ptr: *const T,
     /// Whether there is only that one.
     pub single: bool,
+}
+
+impl<T> Src<T> {
+    /// The run from element `i` on, which may lie behind its end.
+    fn from(self, i: usize) -> Self {
+        Src { ptr: if self.single { self.ptr } else { self.ptr.wrapping_add(i) }, ..self }
+    }
 }
 
 /// Where the backward loop leaves a gradient.
@@ -97,23 +104,41 @@ unsafe fn load<T: Operand, A: Arch, const N: usize>(
     x
 }
 
+/// Whether registers can be stored past the caches from `p` on.
+fn streams<T>(p: *mut T) -> bool {
+    p.addr().is_multiple_of(64)
+}
+
+/// Stores a whole register, `past` the caches or not.
+///
+/// # Safety
+/// As [`Operand::store`]; for `past` also as [`Operand::stream`].
+#[inline(always)]
+unsafe fn put<T: Operand, L: Lane<T = T::Wide>>(x: L, p: *mut T, past: bool) {
+    // SAFETY: by the contract.
+    unsafe { if past { T::stream(x, p) } else { T::store(x, p, L::W) } }
+}
+
 struct Forward<'a, T, M, const N: usize> {
     map: &'a M,
     xs: [Src<T>; N],
     y: *mut T,
     n: usize,
+    past: bool,
 }
 
 impl<T: Operand, M: Map<N>, const N: usize> Kernel for Forward<'_, T, M, N> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
-        let Self { map, xs, y, n } = self;
+        let Self { map, xs, y, n, past } = self;
         let w = Wide::<T, A>::W;
+        let past = past && streams(y);
         // SAFETY: `forward`'s contract: sources are readable (all `n` elements, or the one of a
         // single source) and `y` is writable for `n`. Every access below stays under `n`; a
         // spread source is read from its start only. `y` may be one of the sources: an element is
-        // read before its own position is written, and never after.
+        // read before its own position is written, and never after. Past the caches go registers
+        // whose places are multiples of their size, as the first is.
         unsafe {
             let ready = Ready::new(xs);
             let (p, m) = ready.runs();
@@ -121,8 +146,8 @@ impl<T: Operand, M: Map<N>, const N: usize> Kernel for Forward<'_, T, M, N> {
             while i + 2 * w <= n {
                 let (a, b) =
                     (map.f(load::<T, A, N>(p, m, i, w)), map.f(load::<T, A, N>(p, m, i + w, w)));
-                T::store(a, y.add(i), w);
-                T::store(b, y.add(i + w), w);
+                put(a, y.add(i), past);
+                put(b, y.add(i + w), past);
                 i += 2 * w;
             }
             while i < n {
@@ -132,10 +157,13 @@ impl<T: Operand, M: Map<N>, const N: usize> Kernel for Forward<'_, T, M, N> {
                 i += w;
             }
         }
+        if past {
+            fence();
+        }
     }
 }
 
-/// `y[i] = f(x₀[i], …)` for i < n.
+/// `y[i] = f(x₀[i], …)` for i < n; `y` goes `past` the caches where the machine can.
 ///
 /// # Safety
 /// Each source is readable for `n` elements (one, if single) and `y` writable for `n`. `y` may be
@@ -146,8 +174,9 @@ pub unsafe fn forward<T: Operand, M: Map<N>, const N: usize>(
     xs: [Src<T>; N],
     y: *mut T,
     n: usize,
+    past: bool,
 ) {
-    dispatch(Forward { map, xs, y, n });
+    dispatch(Forward { map, xs, y, n, past });
 }
 
 struct Backward<'a, T, M, const N: usize> {
@@ -156,14 +185,16 @@ struct Backward<'a, T, M, const N: usize> {
     dy: Src<T>,
     dx: [Dst<T>; N],
     n: usize,
+    past: bool,
 }
 
 impl<T: Operand, M: Map<N>, const N: usize> Kernel for Backward<'_, T, M, N> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
-        let Self { map, xs, dy, dx, n } = self;
+        let Self { map, xs, dy, dx, n, past } = self;
         let w = Wide::<T, A>::W;
+        let past = past && dx.iter().all(|d| !matches!(d, Dst::Store(p) if !streams(*p)));
         let zero = Wide::<T, A>::splat(Default::default());
         let mut sums = [zero; N];
         let mut sums2 = [zero; N];
@@ -181,8 +212,8 @@ impl<T: Operand, M: Map<N>, const N: usize> Kernel for Backward<'_, T, M, N> {
                     match dx[k] {
                         Dst::Skip => {}
                         Dst::Store(d) => {
-                            T::store(a[k], d.add(i), w);
-                            T::store(b[k], d.add(i + w), w);
+                            put(a[k], d.add(i), past);
+                            put(b[k], d.add(i + w), past);
                         }
                         Dst::Sum(_) => {
                             sums[k] = Lane::add(sums[k], a[k]);
@@ -211,10 +242,14 @@ impl<T: Operand, M: Map<N>, const N: usize> Kernel for Backward<'_, T, M, N> {
                 }
             }
         }
+        if past {
+            fence();
+        }
     }
 }
 
-/// `dxₖ[i] = ∂f/∂xₖ(x[i])·dy[i]` for i < n, stored or summed as each destination says.
+/// `dxₖ[i] = ∂f/∂xₖ(x[i])·dy[i]` for i < n, stored (`past` the caches where the machine can) or
+/// summed as each destination says.
 ///
 /// # Safety
 /// As [`forward`]; destinations are writable for `n` elements (sums: one) and overlap nothing.
@@ -225,8 +260,9 @@ pub unsafe fn backward<T: Operand, M: Map<N>, const N: usize>(
     dy: Src<T>,
     dx: [Dst<T>; N],
     n: usize,
+    past: bool,
 ) {
-    dispatch(Backward { map, xs, dy, dx, n });
+    dispatch(Backward { map, xs, dy, dx, n, past });
 }
 
 struct Test<'a, T, P, const N: usize> {

@@ -36,7 +36,9 @@ functions! {
 fn apply<T: Float, M: Map<1>>(map: M, x: &[T]) -> Vec<T> {
     let mut y = vec![T::default(); x.len()];
     // SAFETY: both slices have `x.len()` elements.
-    unsafe { forward(&map, [Src { ptr: x.as_ptr(), single: false }], y.as_mut_ptr(), x.len()) };
+    unsafe {
+        forward(&map, [Src { ptr: x.as_ptr(), single: false }], y.as_mut_ptr(), x.len(), false)
+    };
     y
 }
 

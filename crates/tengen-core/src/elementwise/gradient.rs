@@ -1,6 +1,6 @@
 //! The backward pass of maps, in which gradients to broadcast operands are summed on the way.
 
-use super::plan::{Plan, expand, prepare};
+use super::plan::{Plan, expand, past_caches, prepare};
 use super::run::sources;
 use crate::op::Grads;
 use crate::ops::{self, cast::cast_raw};
@@ -81,7 +81,7 @@ fn backward_as<T: Operand<Wide: Element> + Element, M: Map<N>, const N: usize>(
         Into::Full(t) => To::Full(Shared(t.ptr::<T>())),
         Into::Sums(v) => To::Sums(Shared(v.as_mut_ptr())),
     });
-    let dy_single = dy.numel() == 1;
+    let (dy_single, past) = (dy.numel() == 1, past_caches::<T>(&shape));
     plan.for_each(|segment, position, at, n| {
         let src = sources(&p, &plan, at);
         let offset = if dy_single { 0 } else { position as isize };
@@ -93,7 +93,7 @@ fn backward_as<T: Operand<Wide: Element> + Element, M: Map<N>, const N: usize>(
         });
         // SAFETY: the plan keeps offsets inside the operands; positions and segments are written
         // once each, in tensors and vectors of this call.
-        unsafe { map::backward(map, src, dy, dx, n) };
+        unsafe { map::backward(map, src, dy, dx, n, past) };
     });
     let mut grads = Grads::new();
     for (k, i) in into.into_iter().enumerate() {

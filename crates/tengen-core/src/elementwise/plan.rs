@@ -2,6 +2,7 @@
 
 use crate::shape::{MAX_DIMS, Shape};
 use crate::{Result, Tensor};
+use tengen_kernels::copy::PAST;
 use tengen_kernels::pool;
 
 /// Elements per task; the split never depends on the number of threads.
@@ -10,6 +11,11 @@ pub(super) const TASK: usize = 16 * 1024;
 pub(super) const PARALLEL: usize = 32 * 1024;
 /// Runs shorter than this are not worth a kernel call each: operands are materialised instead.
 const SHORT_RUN: usize = 32;
+
+/// Whether a result is larger than what the caches would hold for its reader.
+pub(crate) fn past_caches<T>(shape: &Shape) -> bool {
+    shape.numel() * size_of::<T>() >= PAST
+}
 
 /// Whether an operand needs no plan: it is one element, or contiguous and not broadcast.
 #[inline]

@@ -1,6 +1,6 @@
 //! Maps and tests over whole tensors.
 
-use super::plan::{PARALLEL, Plan, is_plain, prepare};
+use super::plan::{PARALLEL, Plan, is_plain, past_caches, prepare};
 use super::{Elementwise, ElementwiseTest, Int};
 use crate::shape::Shape;
 use crate::{DType, Element, Result, Tensor};
@@ -27,15 +27,16 @@ pub(super) fn forward<T: Operand + Element, M: Map<N>, const N: usize>(
     if n < PARALLEL && xs.iter().all(|x| is_plain(x, &shape)) {
         let src = xs.map(|x| Src { ptr: x.ptr::<T>().cast_const(), single: x.numel() == 1 });
         // SAFETY: operands are contiguous with `n` elements, or have one; `y` is new.
-        unsafe { map::forward(map, src, y.ptr::<T>(), n) };
+        unsafe { map::forward(map, src, y.ptr::<T>(), n, false) };
         return Ok(y);
     }
     let (xs, plan) = prepare(&shape, xs)?;
     let (p, q) = (xs.each_ref().map(|x| Shared(x.ptr::<T>())), Shared(y.ptr::<T>()));
+    let past = past_caches::<T>(&shape);
     plan.for_each(|_, position, at, n| {
         // SAFETY: the plan keeps offsets inside the operands, and each piece of the new `y` is
         // written once.
-        unsafe { map::forward(map, sources(&p, &plan, at), q.at(position), n) };
+        unsafe { map::forward(map, sources(&p, &plan, at), q.at(position), n, past) };
     });
     Ok(y)
 }

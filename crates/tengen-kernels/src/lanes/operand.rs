@@ -20,6 +20,15 @@ pub trait Operand: Copy + Default + Send + Sync + 'static {
     /// # Safety
     /// `p` is writable for `n` elements, no more than the register has.
     unsafe fn store<L: Lane<T = Self::Wide>>(x: L, p: *mut Self, n: usize);
+    /// Writes a whole register, past the caches where the machine can, as [`Lane::stream`] does.
+    ///
+    /// # Safety
+    /// `p` is writable for a register's elements and a multiple of 64.
+    #[inline(always)]
+    unsafe fn stream<L: Lane<T = Self::Wide>>(x: L, p: *mut Self) {
+        // SAFETY: by the contract.
+        unsafe { Self::store(x, p, L::W) }
+    }
 }
 
 macro_rules! itself {
@@ -39,6 +48,11 @@ macro_rules! itself {
             unsafe fn store<L: Lane<T = $t>>(x: L, p: *mut $t, n: usize) {
                 // SAFETY: by the contract.
                 unsafe { if n == L::W { x.store(p) } else { x.store_n(p, n) } }
+            }
+            #[inline(always)]
+            unsafe fn stream<L: Lane<T = $t>>(x: L, p: *mut $t) {
+                // SAFETY: by the contract.
+                unsafe { x.stream(p) }
             }
         }
     )*};

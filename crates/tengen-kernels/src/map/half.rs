@@ -160,9 +160,9 @@ mod tests {
                         if single { Dst::Sum(&mut sum) } else { Dst::Store(db.as_mut_ptr()) };
                     // SAFETY: runs have `n` elements, and the sum is one number.
                     with_isa(*isa, || unsafe {
-                        forward(&Product, xs, y.as_mut_ptr(), n);
+                        forward(&Product, xs, y.as_mut_ptr(), n, false);
                         test(&Less, xs, less.as_mut_ptr(), n);
-                        backward(&Product, xs, g, [Dst::Store(da.as_mut_ptr()), last], n);
+                        backward(&Product, xs, g, [Dst::Store(da.as_mut_ptr()), last], n, false);
                     });
                     let mut total = 1.0;
                     for i in 0..n {
