@@ -11,7 +11,7 @@ mod run;
 mod tests;
 mod tile;
 
-pub(crate) use run::copy_run;
+use run::copy_run;
 use std::ops::Range;
 use tile::copy_tiled;
 

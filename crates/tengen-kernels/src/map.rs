@@ -34,13 +34,6 @@ pub struct Src<T> {
     pub single: bool,
 }
 
-impl<T> Src<T> {
-    /// The run from element `i` on, which may lie behind its end.
-    fn from(self, i: usize) -> Self {
-        Src { ptr: if self.single { self.ptr } else { self.ptr.wrapping_add(i) }, ..self }
-    }
-}
-
 /// Where the backward loop leaves a gradient.
 #[derive(Clone, Copy)]
 pub enum Dst<T> {

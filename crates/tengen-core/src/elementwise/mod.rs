@@ -10,7 +10,7 @@ mod run;
 pub(crate) use copy::{copy_both, copy_into};
 pub(crate) use gradient::backward;
 pub use int::Int;
-pub(crate) use plan::{expand, past_caches, prepare};
+pub(crate) use plan::{expand, prepare};
 
 use crate::autograd::{Gradient, is_recording};
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};

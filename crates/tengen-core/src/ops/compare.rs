@@ -2,7 +2,7 @@
 
 use super::sum_to;
 use crate::autograd::Gradient;
-use crate::elementwise::{ElementwiseTest, PredicateOp, operands, past_caches, prepare, promote};
+use crate::elementwise::{ElementwiseTest, PredicateOp, operands, prepare, promote};
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::raw::by_size;
 use crate::shape::broadcast;
@@ -95,7 +95,7 @@ impl Op for Where {
         by_size!(dtype, U => {
             let mask = Shared(x[0].ptr::<bool>().cast::<u8>());
             let [a, b] = [&x[1], &x[2]].map(|x| Shared(x.ptr::<u8>().cast::<U>()));
-            let (y, past) = (Shared(y.ptr::<u8>().cast::<U>()), past_caches::<U>(&shape));
+            let y = Shared(y.ptr::<u8>().cast::<U>());
             let src = |p: Shared<U>, k: usize, at: isize| {
                 Src { ptr: p.offset(at).cast_const(), single: plan.single[k] }
             };
@@ -104,7 +104,7 @@ impl Op for Where {
                 // SAFETY: the plan keeps offsets inside the operands, and each piece of the new
                 // `y` is written once.
                 unsafe {
-                    map::select(mask, src(a, 1, at[1]), src(b, 2, at[2]), y.at(position), n, past)
+                    map::select(mask, src(a, 1, at[1]), src(b, 2, at[2]), y.at(position), n)
                 };
             });
         });

@@ -52,7 +52,7 @@ impl Kernel for Run {
 /// # Safety
 /// `src` is readable and `dst` writable for `n` elements, and they do not overlap.
 #[inline]
-pub(crate) unsafe fn copy_run<T: Copy>(src: *const T, dst: *mut T, n: usize, past: bool) {
+pub(super) unsafe fn copy_run<T: Copy>(src: *const T, dst: *mut T, n: usize, past: bool) {
     let bytes = n * size_of::<T>();
     dispatch(Run { src: src.cast(), dst: dst.cast(), bytes, past });
 }

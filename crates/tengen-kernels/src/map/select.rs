@@ -1,7 +1,6 @@
 //! Selection by a mask of bytes.
 
 use super::Src;
-use crate::copy::copy_run;
 use crate::lanes::{Arch, Kernel, dispatch};
 
 struct Select<U> {
@@ -35,7 +34,7 @@ impl<U: Bits> Kernel for Select<U> {
 }
 
 /// Elements of which only the bits count.
-pub trait Bits: Copy + Default {
+pub trait Bits: Copy {
     /// `a` where `m` is not 0, else `b`: without a choice, which the compiler would move to the
     /// addresses and then gather from them.
     fn pick(m: u8, a: Self, b: Self) -> Self;
@@ -87,35 +86,14 @@ unsafe fn runs<U: Bits>(mask: *const u8, [a, b]: [Src<U>; 2], y: *mut U, n: usiz
     }
 }
 
-/// Elements that are selected near the core before they go past the caches.
-const BLOCK: usize = 2048;
-
-/// `y[i] = mask[i] ≠ 0 ? a[i] : b[i]` for i < n, of elements that are only moved; `y` goes `past`
-/// the caches where the machine can.
+/// `y[i] = mask[i] ≠ 0 ? a[i] : b[i]` for i < n, of elements that are only moved.
 ///
 /// # Safety
 /// Sources are readable for `n` elements (one, if single) and `y` is writable for `n`, all of them
 /// initialised; `y` overlaps no source.
 #[inline]
-pub unsafe fn select<U: Bits>(
-    mask: Src<u8>,
-    a: Src<U>,
-    b: Src<U>,
-    y: *mut U,
-    n: usize,
-    past: bool,
-) {
-    if !past {
-        return dispatch(Select { mask, a, b, y, n });
-    }
-    let mut block = [U::default(); BLOCK];
-    for i in (0..n).step_by(BLOCK) {
-        let n = (n - i).min(BLOCK);
-        let (mask, a, b) = (mask.from(i), a.from(i), b.from(i));
-        dispatch(Select { mask, a, b, y: block.as_mut_ptr(), n });
-        // SAFETY: `y` has these places by the contract.
-        unsafe { copy_run(block.as_ptr(), y.add(i), n, true) };
-    }
+pub unsafe fn select<U: Bits>(mask: Src<u8>, a: Src<U>, b: Src<U>, y: *mut U, n: usize) {
+    dispatch(Select { mask, a, b, y, n });
 }
 
 #[cfg(test)]
@@ -124,7 +102,7 @@ mod tests {
     use crate::lanes::{available, with_isa};
 
     fn selected<U: Bits + Default + PartialEq + std::fmt::Debug>(of: impl Fn(usize) -> U) {
-        for n in [1, 7, 31, 64, 100, 257, BLOCK + 77] {
+        for n in [1, 7, 31, 64, 100, 257] {
             let mask: Vec<u8> = (0..n).map(|i| (i * i % 3 == 1) as u8).collect();
             let a: Vec<U> = (0..n).map(|i| of(2 * i)).collect();
             let b: Vec<U> = (0..n).map(|i| of(2 * i + 1)).collect();
@@ -134,15 +112,13 @@ mod tests {
                 let mask_at = Src { ptr: &raw const mask[at(m, 0)], single: m };
                 let a_at = Src { ptr: &raw const a[at(p, 0)], single: p };
                 let b_at = Src { ptr: &raw const b[at(q, 0)], single: q };
-                for (isa, past) in available().iter().flat_map(|i| [(*i, false), (*i, true)]) {
+                for isa in available() {
                     let mut y = vec![U::default(); n];
                     // SAFETY: runs have `n` elements, single sources one.
-                    with_isa(isa, || unsafe {
-                        select(mask_at, a_at, b_at, y.as_mut_ptr(), n, past);
-                    });
+                    with_isa(*isa, || unsafe { select(mask_at, a_at, b_at, y.as_mut_ptr(), n) });
                     for i in 0..n {
                         let want = if mask[at(m, i)] != 0 { a[at(p, i)] } else { b[at(q, i)] };
-                        assert_eq!(y[i], want, "{isa:?} {case} {past} {i} of {n}");
+                        assert_eq!(y[i], want, "{isa:?} {case} {i} of {n}");
                     }
                 }
             }
