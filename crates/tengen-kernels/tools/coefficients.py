@@ -60,14 +60,18 @@ e = series(lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z))
 show("erf32 p", e, 0, 1, 6)
 show("erf64 p", e, 0, 1, 13)
 
-# erfc(x) = exp(-x^2) g(t) / (1 + 2 x), t = (x - 4) / (x + 4), x in [0, 28]
-def g(t):
-    x = 4 * (1 + t) / (1 - t)
-    return mp.exp(x * x) * mp.erfc(x) * (1 + 2 * x)
+# erfc(x) exp(x^2) = t p(x t), t = 1 / (1 + c x), for x as far as erfc(x) is not 0
+def g(c):
+    def of(u):
+        x = u / (1 - c * u)
+        return mp.exp(x * x) * mp.erfc(x) * (1 + c * x)
+
+    return of
 
 
-show("erfc32 g", g, -1, mp.mpf(7) / 15, 10)
-show("erfc64 g", g, -1, mp.mpf(3) / 4, 23)
+for bits, c, end, degree in ((32, "0.55", "10.5", 9), (64, "0.375", "27.5", 22)):
+    c, end = mp.mpf(c), mp.mpf(end)
+    show(f"erfc{bits} p", g(c), 0, end / (1 + c * end), degree)
 
 # sin(r) = r + r^3 s(r^2), cos(r) = 1 - r^2/2 + r^4 c(r^2), |r| <= pi/4
 quarter = (mp.pi / 4 * mp.mpf("1.001")) ** 2

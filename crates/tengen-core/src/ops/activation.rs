@@ -3,18 +3,11 @@
 use super::map;
 use crate::elementwise::{Elementwise, MapOp};
 use crate::{Result, Tensor, apply1};
-use std::f64::consts::FRAC_1_SQRT_2;
 use tengen_kernels::lanes::Num;
 use tengen_kernels::map::Map;
 
 /// √(2π)⁻¹, the normal density at 0.
 const FRAC_1_SQRT_2PI: f64 = 0.398_942_280_401_432_7;
-
-/// Φ(x), the normal distribution function.
-#[inline(always)]
-fn normal_cdf<L: Num>(x: L) -> L {
-    x.mul(L::c(-FRAC_1_SQRT_2)).erfc().mul(L::c(0.5))
-}
 
 map! {
     /// max(0, x), elementwise; the derivative at 0 is 0.
@@ -72,10 +65,14 @@ map! {
     /// x·Φ(x), elementwise, with the exact normal distribution function Φ (Hendrycks and Gimpel
     /// 2016).
     gelu = Gelu(x) {
-        f = x.mul(normal_cdf(x));
+        f = {
+            let [_, beyond] = x.gauss();
+            x.abs().neg().fma(beyond, x.max(L::c(0.0)))
+        };
         df(dy) = {
-            let density = x.mul(x).mul(L::c(-0.5)).exp().mul(L::c(FRAC_1_SQRT_2PI));
-            [dy.mul(x.fma(density, normal_cdf(x)))]
+            let [e, beyond] = x.gauss();
+            let below = L::sel(x.lt(L::c(0.0)), beyond, L::c(1.0).sub(beyond));
+            [dy.mul(x.fma(e.mul(L::c(FRAC_1_SQRT_2PI)), below))]
         };
     }
 

@@ -2,7 +2,7 @@
 //! `tools/coefficients.py`; the stated errors are measured by the tests in `tests/math.rs`.
 
 use super::{Lane, Num};
-use std::f64::consts::{FRAC_PI_2, LOG2_E};
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_PI_2, LOG2_E, SQRT_2};
 
 /// A polynomial, highest power first, by Horner's rule.
 #[inline(always)]
@@ -72,51 +72,53 @@ fn exp_range<L: Lane>() -> (f64, f64) {
     if L::DOUBLE { (-746.0, 710.0) } else { (-105.0, 89.0) }
 }
 
-/// erfc(a)·(1 + 2a)·e^(a²) for a ≥ 0.
+/// e^(j·ln 2 + r), from [`reduce_exp`].
 #[inline(always)]
-fn erfcx_scaled<L: Lane>(a: L) -> L {
-    let t = a.sub(k(4.0)).div(a.add(k(4.0)));
-    if L::DOUBLE { poly(t, ERFC64) } else { poly(t, ERFC32) }
+fn exp_of<L: Lane>((j, r): (L, L)) -> L {
+    r.mul(r).fma(exp_q(r), r).add(k(1.0)).ldexp(j)
 }
-const ERFC32: [f64; 11] = [
-    0.0007428427849099372,
-    0.0065980025036742685,
-    -0.01629235707904332,
-    0.03638347371266958,
-    -0.06650937819026811,
-    0.09386348786874633,
-    -0.10100142979083367,
-    0.06808839901738802,
-    0.0153775926455678,
-    -0.13962093624170632,
-    1.2329951346455308,
+
+/// p of erfc(a)·e^(a²) = t·p(a·t), where t = 1 / (1 + ERFC_T·a): for a up to [`ERFC_END`].
+const ERFC32: [f64; 10] = [
+    -0.0002739099593086989,
+    0.0016003716040590584,
+    -0.0028322247629851698,
+    0.001988619878693749,
+    -0.005742436918427762,
+    0.0014560071969915687,
+    0.03992241479585742,
+    0.06130615529607568,
+    -0.5783802462579174,
+    1.0000000083435707,
 ];
-const ERFC64: [f64; 24] = [
-    1.263782858042137e-09,
-    1.868487385473519e-09,
-    -1.4091982822555755e-08,
-    -1.799947545903142e-08,
-    1.1005996198640058e-07,
-    7.471952780500971e-08,
-    -8.254699744871162e-07,
-    2.9377854943443786e-07,
-    5.709784760966506e-06,
-    -1.1222046316669005e-05,
-    -2.4399244283129875e-05,
-    0.00015062169704678353,
-    -0.00019925668432389153,
-    -0.0007577732973669146,
-    0.005031969975753176,
-    -0.01619773405599449,
-    0.03716751553777026,
-    -0.0663303658124095,
-    0.09373283499833023,
-    -0.10103906603629459,
-    0.06809705425469324,
-    0.015379652102619558,
-    -0.13962111684056253,
-    1.2329951186255526,
+const ERFC64: [f64; 23] = [
+    1.4600758453829828e-12,
+    -3.377118537802587e-11,
+    3.506005082291745e-10,
+    -2.1712549571105453e-09,
+    9.051444515741145e-09,
+    -2.729980168998919e-08,
+    6.200017268381952e-08,
+    -1.0678459249610022e-07,
+    1.4290216694899346e-07,
+    -1.610665396295545e-07,
+    8.654875578376264e-08,
+    1.0634612331284506e-08,
+    9.663963444008446e-07,
+    1.6971280823990893e-06,
+    -1.3547022050780644e-05,
+    -7.34521812202539e-05,
+    0.00014002566063853214,
+    0.0019322471548501204,
+    -0.002871257037731634,
+    -0.05055336418149041,
+    0.29434062467834265,
+    -0.7533791670955122,
+    1.0,
 ];
+const ERFC_T: [f64; 2] = [0.55, 0.375];
+/// Beyond this erfc is 0.
+const ERFC_END: [f64; 2] = [10.2, 27.3];
 const ERF32: [f64; 7] = [
     7.875875062685488e-05,
     -0.000801686428716587,
@@ -179,15 +181,39 @@ const COS64: [f64; 8] = [
     0.041666666666666664,
 ];
 
-/// erfc of a ≥ 0: e^(−a²), with the rounding error of a² corrected, times a polynomial.
+/// The coefficients of p(v·x) from those of p(x).
+const fn scaled<const K: usize>(mut c: [f64; K], v: f64) -> [f64; K] {
+    let (mut i, mut power) = (K, 1.0);
+    while i > 0 {
+        i -= 1;
+        c[i] *= power;
+        power *= v;
+    }
+    c
+}
+const GAUSS32: [f64; 10] = scaled(ERFC32, SQRT_2);
+const GAUSS64: [f64; 23] = scaled(ERFC64, SQRT_2);
+
+/// e^(−a²) and erfc(a) of a ≥ 0; for `gauss` e^(−a²/2) and erfc(a/√2)/2. The rounding error of a²
+/// is corrected.
 #[inline(always)]
-fn erfc_positive<L: Lane>(a: L) -> L {
-    let a = a.min(k(if L::DOUBLE { 27.5 } else { 10.5 }));
-    let s = a.mul(a);
-    let err = a.fma(a, s.neg());
-    let e = Num::exp(s.neg());
-    let e = e.sub(e.mul(err));
-    e.mul(erfcx_scaled(a)).div(a.add(a).add(k(1.0)))
+fn erfc_positive<L: Lane>(a: L, gauss: bool) -> [L; 2] {
+    let at = L::DOUBLE as usize;
+    let (square, root, half) = if gauss { (0.5, FRAC_1_SQRT_2, 0.5) } else { (1.0, 1.0, 1.0) };
+    let a = a.min(k(ERFC_END[at] / root));
+    let b = a.mul(k(-square));
+    let x = a.mul(b);
+    let (j, r) = reduce_exp(x);
+    let e = exp_of((j, r.add(a.fma(b, x.neg()))));
+    let t = k::<L>(half).div(a.fma(k(ERFC_T[at] * root), k(1.0)));
+    let u = a.mul(t);
+    let p = match (L::DOUBLE, gauss) {
+        (false, false) => poly(u, ERFC32),
+        (false, true) => poly(u, GAUSS32),
+        (true, false) => poly(u, ERFC64),
+        (true, true) => poly(u, GAUSS64),
+    };
+    [e, e.mul(t).mul(p)]
 }
 
 /// Quadrant and remainder of an angle; good for |x| below `TRIG_LIMIT`.
@@ -326,10 +352,7 @@ impl<L: Lane> Num for L {
     #[inline(always)]
     fn exp(self) -> Self {
         let (lo, hi) = exp_range::<L>();
-        let x = Lane::max(Lane::min(self, k(hi)), k(lo));
-        let (j, r) = reduce_exp(x);
-        let p = Lane::fma(Lane::mul(r, r), exp_q(r), r);
-        Lane::add(p, k(1.0)).ldexp(j)
+        exp_of(reduce_exp(Lane::max(Lane::min(self, k(hi)), k(lo))))
     }
     #[inline(always)]
     fn expm1(self) -> Self {
@@ -345,7 +368,7 @@ impl<L: Lane> Num for L {
     #[inline(always)]
     fn log(self) -> Self {
         let (m, e) = self.frexp();
-        let big = Lane::lt(k(std::f64::consts::SQRT_2), m);
+        let big = Lane::lt(k(SQRT_2), m);
         let m = L::sel(big, Lane::mul(m, k(0.5)), m);
         let e = L::sel(big, Lane::add(e, k(1.0)), e);
         // ln m = f − s·(f − R), s = f / (2 + f), R = s²·p(s²): the leading term f is exact.
@@ -387,13 +410,17 @@ impl<L: Lane> Num for L {
         let z = Lane::mul(self, self);
         let z1 = Lane::min(z, k(1.0));
         let near = Lane::mul(self, if L::DOUBLE { poly(z1, ERF64) } else { poly(z1, ERF32) });
-        let far = Lane::copysign(Lane::sub(k(1.0), erfc_positive(a)), self);
+        let far = Lane::copysign(Lane::sub(k(1.0), erfc_positive(a, false)[1]), self);
         L::sel(Lane::lt(a, k(1.0)), near, far)
     }
     #[inline(always)]
     fn erfc(self) -> Self {
-        let v = erfc_positive(Lane::abs(self));
+        let [_, v] = erfc_positive(Lane::abs(self), false);
         L::sel(Lane::lt(self, k(0.0)), Lane::sub(k(2.0), v), v)
+    }
+    #[inline(always)]
+    fn gauss(self) -> [Self; 2] {
+        erfc_positive(Lane::abs(self), true)
     }
     #[inline(always)]
     fn sin(self) -> Self {

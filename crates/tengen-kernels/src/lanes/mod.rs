@@ -16,6 +16,8 @@ mod math;
 mod operand;
 mod portable;
 
+use std::f64::consts::FRAC_1_SQRT_2;
+
 pub use dispatch::{
     Arch, Feature, Isa, Kernel, Portable, available, dispatch, dispatch_on, has, isa, with_isa,
     with_plain_isa,
@@ -92,6 +94,13 @@ pub trait Num: Copy {
     fn erf(self) -> Self;
     /// 1 − erf(x), accurate for large x.
     fn erfc(self) -> Self;
+    /// e^(−x²/2), and how likely a standard normal number is beyond |x|: erfc(|x|/√2) / 2.
+    #[inline(always)]
+    fn gauss(self) -> [Self; 2] {
+        let half = self.mul(self).mul(Self::c(-0.5));
+        let beyond = self.abs().mul(Self::c(FRAC_1_SQRT_2)).erfc();
+        [half.exp(), beyond.mul(Self::c(0.5))]
+    }
     /// Sine of an angle in radians.
     fn sin(self) -> Self;
     /// Cosine of an angle in radians.
