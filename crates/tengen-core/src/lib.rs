@@ -14,6 +14,7 @@ pub mod files;
 mod op;
 pub mod ops;
 pub mod optimizer;
+mod prepared;
 pub mod random;
 mod raw;
 mod shape;

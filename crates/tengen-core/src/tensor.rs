@@ -1,6 +1,7 @@
 //! Tensors: cheap handles to immutable values, and views of them.
 
 use crate::autograd::NodeRef;
+use crate::prepared::Prepared;
 use crate::shape::{MAX_DIMS, Shape};
 use crate::storage::{Inline, Storage};
 use crate::{DType, Device, Element, Result, bail, dispatch, ensure};
@@ -35,6 +36,7 @@ struct Inner {
     dtype: DType,
     numel: usize,
     contiguous: bool,
+    prepared: Prepared,
 }
 
 /// Where the elements of a tensor are.
@@ -81,7 +83,16 @@ impl Tensor {
         } else {
             Memory::Block(Arc::new(Storage::new(bytes)?))
         };
-        let inner = Inner { memory, offset: 0, shape, strides, dtype, numel, contiguous: true };
+        let inner = Inner {
+            memory,
+            offset: 0,
+            shape,
+            strides,
+            dtype,
+            numel,
+            contiguous: true,
+            prepared: Prepared::default(),
+        };
         Ok(Tensor { inner: Arc::new(inner), node: NodeRef::NONE })
     }
 
@@ -230,6 +241,7 @@ impl Tensor {
     /// Copies the value unless this is its only handle and it is contiguous.
     pub(crate) fn make_unique(&mut self) -> Result<()> {
         let alone = Arc::get_mut(&mut self.inner).is_some_and(|inner| {
+            inner.prepared.clear();
             inner.contiguous
                 && match &mut inner.memory {
                     Memory::Own(_) => true,
@@ -289,6 +301,7 @@ impl Tensor {
             dtype: self.inner.dtype,
             numel,
             contiguous,
+            prepared: Prepared::default(),
         };
         Tensor { inner: Arc::new(inner), node: NodeRef::NONE }
     }
@@ -303,6 +316,11 @@ impl Tensor {
         debug_assert!(bytes <= size);
         // SAFETY: the offset is within the memory, by construction and `view`'s contract.
         unsafe { start.add(bytes) }.cast()
+    }
+
+    /// Another form of the value, kept for operators that use it again and again.
+    pub(crate) fn prepared(&self) -> &Prepared {
+        &self.inner.prepared
     }
 
     /// Position of the first element in the memory, in elements.

@@ -264,6 +264,27 @@ fn biases_are_added_to_every_kind_of_convolution() {
 }
 
 #[test]
+fn filters_that_are_used_again_give_the_same_until_they_change() {
+    let _alone = alone();
+    let mut rng = Rng::new(1);
+    let mut random = |s: &[usize]| {
+        let data: Vec<f64> = (0..s.iter().product()).map(|_| rng.next() - 0.5).collect();
+        tensor(s, &data, DType::F32)
+    };
+    for (w, groups) in [(&[20, 9, 2, 3][..], 1), (&[3, 5, 3, 3, 2], 3), (&[17, 9, 1, 1], 1)] {
+        let (x, mut w) = (random(&[2, 9, 7, 7]), random(w));
+        let p = params((2, 1), (1, 0), (1, 1), groups);
+        let conv = |w: &Tensor| ops::conv2d(&x, w, None, p).unwrap().to_vec::<f32>().unwrap();
+        for _ in 0..2 {
+            let first = conv(&w);
+            assert_eq!([conv(&w), conv(&w)], [first.clone(), first.clone()]);
+            w.as_mut_slice::<f32>().unwrap().iter_mut().for_each(|v| *v *= 2.0);
+            assert_eq!(conv(&w), first.iter().map(|v| v * 2.0).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
 fn without_minimal_filtering_sums_are_direct() {
     let _alone = alone();
     // Whole numbers, whose direct sums are exact.

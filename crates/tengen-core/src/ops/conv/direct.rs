@@ -2,12 +2,18 @@
 
 use super::op::{Conv, Pass};
 use crate::op::Op;
+use crate::prepared::Form;
 use crate::shape::Shape;
 use crate::{Element, Result, Tensor, bail};
 use tengen_kernels::conv::{Geometry, Real};
 use tengen_kernels::direct::{Direct, Gradients, Images, ToFilter};
+use tengen_kernels::lanes::isa;
 use tengen_kernels::pool;
 use tengen_kernels::winograd::Epilogue;
+
+/// Pixels of all images up to which it shows how long filters take to pack: those that are used again
+/// are kept packed.
+const FEW: usize = 1024;
 
 impl Conv {
     /// The result, or the gradient to the input; operands are contiguous.
@@ -26,21 +32,25 @@ impl Conv {
             _ => Direct::to_input::<T>(&g),
         };
         let Some(plans) = plans else { bail!(Memory, "{}: no memory for a plan", self.name()) };
-        let workers = pool::threads();
+        let (workers, groups) = (pool::threads(), self.params.groups);
         let packed = plans.iter().map(|p| p.packed_len::<T>()).max().unwrap_or(0);
-        let work = plans.iter().map(|p| p.workspace_len(workers)).max().unwrap_or(0);
-        let groups = self.params.groups;
-        let packed = packed.checked_mul(groups);
-        let Some((packed, len)) = packed.and_then(|p| Some((p, p.checked_add(work)?))) else {
-            bail!(Memory, "{}: the workspace cannot be had", self.name())
+        let Some(packed) = packed.checked_mul(groups) else {
+            bail!(Memory, "{}: packed filters cannot be had", self.name())
         };
-        let space = Tensor::empty(Shape::new(&[len])?, T::DTYPE)?;
-        let scratch = space.ptr::<T>();
+        let work = plans.iter().map(|p| p.workspace_len(workers)).max().unwrap_or(0);
+        let new = |len: usize| Tensor::empty(Shape::new(&[len])?, T::DTYPE);
+        let work = new(work)?;
         let (from, to) = match self.pass {
             Pass::Forward => (g.image_len(), g.out_len()),
             _ => (g.out_len(), g.image_len()),
         };
-        let (a, b) = (a.as_slice::<T>()?, b.as_slice::<T>()?);
+        let (a, filters) = (a.as_slice::<T>()?, b.as_slice::<T>()?);
+        let pack = |plan: &Direct| {
+            let packed = new(packed)?;
+            // SAFETY: `geometry` checked that these filters exist; `packed` is new and long enough.
+            unsafe { plan.pack(groups, filters.as_ptr(), packed.ptr::<T>()) };
+            Ok(packed)
+        };
         let bias = bias.map(Tensor::as_slice::<T>).transpose()?;
         let epilogue = Epilogue { bias, ..Epilogue::default() };
         let images = Images {
@@ -52,12 +62,17 @@ impl Conv {
             out_step: to,
         };
         for plan in &plans {
-            // SAFETY: `geometry` checked that these images and filters exist; `y` is new and has the
-            // results; the scratch space, new too, is long enough for both parts.
-            unsafe {
-                plan.pack(groups, b.as_ptr(), scratch);
-                plan.run(images, scratch, workers, scratch.add(packed), epilogue);
-            }
+            let kept = if self.pass == Pass::Forward && n.saturating_mul(g.pixels()) <= FEW {
+                // The order of packed filters depends on nothing else but their shape.
+                let form = Form { name: "direct", isa: isa(), groups };
+                b.prepared().get(form, || pack(plan))?
+            } else {
+                None
+            };
+            let packed = kept.map_or_else(|| pack(plan), Ok)?;
+            // SAFETY: `geometry` checked that these images exist; `y` is new and has the results;
+            // the workspace, new too, is long enough.
+            unsafe { plan.run(images, packed.ptr::<T>(), workers, work.ptr::<T>(), epilogue) };
         }
         Ok(y)
     }
