@@ -7,7 +7,8 @@
 //! threads.
 
 use crate::lanes::{Arch, Float, Isa, Kernel, Lane, Operand, dispatch, isa, prefetch};
-use blocks::{Block, PARALLEL, Plan};
+use crate::pool;
+use blocks::{Block, PARALLEL_PACK, Plan};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -293,7 +294,14 @@ pub fn workspace_len<T: Float>(n: usize, k: usize) -> usize {
 }
 
 fn plan<T: Float>(m: usize, n: usize, k: usize) -> Plan {
-    Plan { m, n, steps: k, tile: tile_of::<T>(isa()), head: 0, shared: m * n * k >= PARALLEL }
+    Plan {
+        m,
+        n,
+        steps: k,
+        tile: tile_of::<T>(isa()),
+        head: 0,
+        shared: pool::workers(m * n * k) > 1,
+    }
 }
 
 /// Packs A (`m` × `k`) to `packed`.
@@ -306,7 +314,7 @@ pub unsafe fn pack_a<T: Float, E: Operand<Wide = T>>(
     a: &Strided<E>,
     packed: *mut T,
 ) {
-    let plan = Plan { shared: m * k >= PARALLEL, ..plan::<T>(m, 0, k) };
+    let plan = Plan { shared: m * k >= PARALLEL_PACK, ..plan::<T>(m, 0, k) };
     let (rows, _) = plan.tile;
     // SAFETY: by the contract; the driver asks for parts of A and of `packed` that exist.
     unsafe {

@@ -66,6 +66,15 @@ pub fn threads() -> usize {
     requested_threads().min(cores())
 }
 
+/// Multiplications that a thread has done by the time that a parked helper has come.
+const ALONE: usize = 1 << 19;
+
+/// How many threads so many multiplications are worth: [`threads`], or one.
+#[inline]
+pub fn workers(multiplications: usize) -> usize {
+    if multiplications < ALONE { 1 } else { threads() }
+}
+
 /// What [`set_threads`] said, else the environment variable `TENGEN_NUM_THREADS` if it is a number
 /// above 0, else [`cores`].
 #[inline]

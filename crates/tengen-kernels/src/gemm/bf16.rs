@@ -4,10 +4,11 @@
 //! The instruction rounds to nearest and takes and gives 0 for subnormal numbers. Machines without
 //! it widen to f32 while packing.
 
-use super::blocks::{Block, PARALLEL, Plan};
+use super::blocks::{Block, PARALLEL_PACK, Plan};
 use super::words;
 use super::{Element, Strided, multiply, pack_a, packed_len, workspace_len};
 use crate::lanes::{Arch, Feature, Kernel, dispatch, has};
+use crate::pool;
 use half::bf16;
 
 /// Rows and columns of the tile.
@@ -15,7 +16,7 @@ const TILE: (usize, usize) = (14, 32);
 
 fn plan(m: usize, n: usize, k: usize) -> Plan {
     let steps = k.div_ceil(2);
-    Plan { m, n, steps, tile: TILE, head: 1, shared: m * n * steps >= PARALLEL }
+    Plan { m, n, steps, tile: TILE, head: 1, shared: pool::workers(m * n * steps) > 1 }
 }
 
 impl Element<f32> for bf16 {
@@ -32,7 +33,7 @@ impl Element<f32> for bf16 {
             // SAFETY: by the contract.
             return unsafe { pack_a(m, k, &a, packed) };
         }
-        let plan = Plan { shared: m * k >= PARALLEL, ..plan(m, 0, k) };
+        let plan = Plan { shared: m * k >= PARALLEL_PACK, ..plan(m, 0, k) };
         let pack = |row, n, steps: std::ops::Range<usize>, dst| {
             dispatch(Pairs::new(a, row, n, (2 * steps.start)..k.min(2 * steps.end), dst, TILE.0))
         };
@@ -216,7 +217,6 @@ unsafe fn block(_: Block<u32, f32>) {
 mod tests {
     use super::*;
     use crate::lanes::{available, with_isa, with_plain_isa};
-    use crate::pool;
 
     fn product(
         (m, n, k): (usize, usize, usize),

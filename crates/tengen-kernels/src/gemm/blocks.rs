@@ -9,8 +9,8 @@ use std::ops::Range;
 const KC: usize = 1024;
 /// Columns of B per block: the block stays in the last-level cache.
 const NC: usize = 2048;
-/// Multiplications below this many steps run on the caller alone.
-pub(super) const PARALLEL: usize = 1 << 16;
+/// Operands of fewer elements are packed by the caller alone.
+pub(super) const PARALLEL_PACK: usize = 1 << 16;
 /// The most panels of A in a block.
 const HIGH: usize = 6;
 /// The most panels of B in a block: few, so that threads end together.

@@ -82,8 +82,11 @@ impl Plan {
         let operand = if self.by_channels { self.filters_len() } else { self.layout().len() };
         operand + self.sums_len() + self.rows_len()
     }
+    fn workers(&self) -> usize {
+        pool::workers(POINTS * self.tiles.count() * self.inputs * self.outputs)
+    }
     fn len(&self) -> usize {
-        self.shared_len() + pool::threads() * self.own_len()
+        self.shared_len() + self.workers() * self.own_len()
     }
 }
 
@@ -106,7 +109,7 @@ impl Convolution<'_> {
     unsafe fn run(&self, work: &mut [f32]) {
         let own = self.plan.own_len();
         let (shared, rest) = work.split_at_mut(self.plan.shared_len());
-        let workers = pool::threads().min(rest.len() / own);
+        let workers = self.plan.workers().min(rest.len() / own);
         assert!(workers > 0, "the workspace is too short");
         let (shared, own) =
             (Shared(shared.as_mut_ptr()), Own { all: Shared(rest.as_mut_ptr()), own });

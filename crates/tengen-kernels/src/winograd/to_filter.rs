@@ -78,6 +78,9 @@ impl Plan {
     fn sums_len(&self) -> usize {
         POINTS * self.sums_point()
     }
+    fn workers(&self) -> usize {
+        pool::workers(POINTS * self.tiles.count() * self.inputs * self.outputs)
+    }
     fn shared_len(&self) -> usize {
         let sums = if self.whole { 0 } else { self.columns() * self.sums_len() };
         self.images().len() + self.gradients().len() + sums
@@ -91,7 +94,7 @@ impl Plan {
 /// Elements of workspace that [`to_filter`] takes, with the threads and instruction set in use.
 pub fn to_filter_len(batch: &Batch) -> usize {
     let plan = Plan::new(batch);
-    plan.shared_len() + pool::threads() * plan.own_len()
+    plan.shared_len() + plan.workers() * plan.own_len()
 }
 
 /// The gradient to the filters, given images `x` and the gradient `dy` to the results, to `dw`
@@ -109,7 +112,7 @@ pub fn to_filter(batch: &Batch, x: &[f32], dy: &[f32], dw: &mut [f32], work: &mu
     }
     let own = plan.own_len();
     let (shared, rest) = work.split_at_mut(plan.shared_len());
-    let workers = pool::threads().min(rest.len() / own);
+    let workers = plan.workers().min(rest.len() / own);
     assert!(workers > 0, "the workspace is too short");
     let (height, width) = g.image;
     let x = Planes { ptr: x.as_ptr(), step: batch.image_step, channels: g.c, height, width };

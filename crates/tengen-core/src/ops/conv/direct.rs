@@ -15,6 +15,11 @@ use tengen_kernels::winograd::Epilogue;
 /// are kept packed.
 const FEW: usize = 1024;
 
+/// The workers that so many images are worth.
+fn workers(g: &Geometry, images: usize) -> usize {
+    pool::workers((g.k * g.taps()).saturating_mul(g.pixels()).saturating_mul(images))
+}
+
 impl Conv {
     /// The result, or the gradient to the input; operands are contiguous.
     pub(super) fn direct<T: Real + Element>(
@@ -32,7 +37,8 @@ impl Conv {
             _ => Direct::to_input::<T>(&g),
         };
         let Some(plans) = plans else { bail!(Memory, "{}: no memory for a plan", self.name()) };
-        let (workers, groups) = (pool::threads(), self.params.groups);
+        let groups = self.params.groups;
+        let workers = workers(&g, n * groups);
         let packed = plans.iter().map(|p| p.packed_len::<T>()).max().unwrap_or(0);
         let Some(packed) = packed.checked_mul(groups) else {
             bail!(Memory, "{}: packed filters cannot be had", self.name())
@@ -90,8 +96,8 @@ impl Conv {
         let Some(plan) = ToFilter::new::<T>(&g) else {
             bail!(Memory, "{}: no memory for a plan", self.name())
         };
-        let workers = pool::threads();
         let groups = self.params.groups;
+        let workers = workers(&g, n * groups);
         let space = plan.workspace_len::<T>(n * groups, groups, workers);
         let space = Tensor::empty(Shape::new(&[space])?, T::DTYPE)?;
         let (a, b) = (a.as_slice::<T>()?, b.as_slice::<T>()?);

@@ -35,7 +35,8 @@ impl Conv {
         let pixels = g.pixels();
         let width = (BLOCK / sums).next_multiple_of(TILES).max(TILES);
         let blocks = pixels.div_ceil(width);
-        let workers = pool::threads().min(n * blocks);
+        let work = (rows * sums).saturating_mul(pixels).saturating_mul(n);
+        let workers = pool::workers(work).min(n * blocks);
         let packed = gemm::packed_len::<T>(rows, sums).next_multiple_of(TILES);
         let each = gemm::workspace_len::<T>(width, sums).next_multiple_of(TILES);
         let Some(len) = each.checked_mul(workers).and_then(|work| work.checked_add(packed)) else {

@@ -12,8 +12,9 @@ mod sums;
 mod tests;
 
 use super::Strided;
-use super::blocks::{Block, PARALLEL, Plan};
+use super::blocks::{Block, PARALLEL_PACK, Plan};
 use crate::lanes::{Feature, Isa, has, isa};
+use crate::pool;
 
 /// An 8-bit integer.
 pub trait Byte: Copy + Send + Sync + 'static {
@@ -80,7 +81,7 @@ impl Method {
 
     fn plan(self, m: usize, n: usize, k: usize) -> Plan {
         let steps = if self.quads() { k.div_ceil(4) } else { k.div_ceil(4) * 2 };
-        Plan { m, n, steps, tile: self.tile(), head: 1, shared: m * n * steps >= PARALLEL }
+        Plan { m, n, steps, tile: self.tile(), head: 1, shared: pool::workers(m * n * steps) > 1 }
     }
 }
 
@@ -100,7 +101,7 @@ pub fn workspace_len(n: usize, k: usize) -> usize {
 /// The matrix has `m` × `k` elements, and `packed` is writable for [`packed_len`] words.
 pub unsafe fn pack_a<X: Byte, Y: Byte>((m, k): (usize, usize), a: Strided<X>, packed: *mut u32) {
     let method = Method::new();
-    let plan = Plan { shared: m * k >= PARALLEL, ..method.plan(m, 0, k) };
+    let plan = Plan { shared: m * k >= PARALLEL_PACK, ..method.plan(m, 0, k) };
     let (rows, _) = plan.tile;
     let flip = method.quads() && X::SIGNED && Y::SIGNED;
     // SAFETY: by the contract; the driver asks for parts of A and of `packed` that exist.
