@@ -9,6 +9,14 @@ use tengen_kernels::map::Map;
 /// √(2π)⁻¹, the normal density at 0.
 const FRAC_1_SQRT_2PI: f64 = 0.398_942_280_401_432_7;
 
+/// The standard normal density at x, and how likely a number is below x.
+#[inline(always)]
+fn normal<L: Num>(x: L) -> [L; 2] {
+    let [e, beyond] = x.gauss();
+    let below = L::sel(x.lt(L::c(0.0)), beyond, L::c(1.0).sub(beyond));
+    [e.mul(L::c(FRAC_1_SQRT_2PI)), below]
+}
+
 map! {
     /// max(0, x), elementwise; the derivative at 0 is 0.
     relu = Relu(x) {
@@ -65,14 +73,10 @@ map! {
     /// x·Φ(x), elementwise, with the exact normal distribution function Φ (Hendrycks and Gimpel
     /// 2016).
     gelu = Gelu(x) {
-        f = {
-            let [_, beyond] = x.gauss();
-            x.abs().neg().fma(beyond, x.max(L::c(0.0)))
-        };
+        f = x.mul(normal(x)[1]);
         df(dy) = {
-            let [e, beyond] = x.gauss();
-            let below = L::sel(x.lt(L::c(0.0)), beyond, L::c(1.0).sub(beyond));
-            [dy.mul(x.fma(e.mul(L::c(FRAC_1_SQRT_2PI)), below))]
+            let [density, below] = normal(x);
+            [dy.mul(x.fma(density, below))]
         };
     }
 
