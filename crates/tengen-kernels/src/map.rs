@@ -2,6 +2,8 @@
 
 mod half;
 mod select;
+#[cfg(test)]
+mod tests;
 
 pub use half::{narrow, widen};
 pub use select::{Bits, select};
@@ -127,11 +129,10 @@ impl<T: Operand, M: Map<N>, const N: usize> Kernel for Forward<'_, T, M, N> {
         let Self { map, xs, y, n, past } = self;
         let w = Wide::<T, A>::W;
         let past = past && streams(y);
-        // SAFETY: `forward`'s contract: sources are readable (all `n` elements, or the one of a
-        // single source) and `y` is writable for `n`. Every access below stays under `n`; a
-        // spread source is read from its start only. `y` may be one of the sources: an element is
-        // read before its own position is written, and never after. Past the caches go registers
-        // whose places are multiples of their size, as the first is.
+        // SAFETY: `forward`'s contract: `y` and the runs have `n` elements, a single source has one,
+        // of which its spread copy is read from the start only, and every access stays under `n`.
+        // If `y` is a source, elements are read before they are written. Registers go past the
+        // caches to multiples of their size, as `y` then is.
         unsafe {
             let ready = Ready::new(xs);
             let (p, m) = ready.runs();

@@ -16,8 +16,6 @@ mod math;
 mod operand;
 mod portable;
 
-use std::f64::consts::FRAC_1_SQRT_2;
-
 pub use dispatch::{
     Arch, Feature, Isa, Kernel, Portable, available, dispatch, dispatch_on, has, isa, with_isa,
     with_plain_isa,
@@ -26,6 +24,8 @@ pub(crate) use dispatch::{Forced, forced, with_forced};
 pub use expr::{Expr, Graph, Node, OpCode, trace};
 pub use half::Half;
 pub use operand::Operand;
+
+use std::f64::consts::FRAC_1_SQRT_2;
 
 /// The language of elementwise formulas. Implemented by every [`Lane`] (numbers) and by [`Expr`]
 /// (symbols, from which gradients of gradients and generated code follow).

@@ -74,7 +74,8 @@ pub unsafe fn narrow<H: Half>(x: *const f32, y: *mut H, n: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Dst, Map, Predicate, Src, backward, forward, test};
+    use super::super::tests::Product;
+    use super::super::{Dst, Predicate, Src, backward, forward, test};
     use super::*;
     use crate::lanes::{Num, Operand, available, with_isa};
     use half::{bf16, f16};
@@ -118,19 +119,6 @@ mod tests {
         narrowed(bf16::to_bits);
     }
 
-    /// a·b, rounded once in f32.
-    #[derive(Clone, Copy)]
-    struct Product;
-    impl Map<2> for Product {
-        #[inline(always)]
-        fn f<L: Num>(&self, [a, b]: [L; 2]) -> L {
-            a.mul(b)
-        }
-        #[inline(always)]
-        fn df<L: Num>(&self, [a, b]: [L; 2], dy: L) -> [L; 2] {
-            [dy.mul(b), dy.mul(a)]
-        }
-    }
     #[derive(Clone, Copy)]
     struct Less;
     impl Predicate<2> for Less {

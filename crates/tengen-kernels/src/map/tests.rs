@@ -1,11 +1,12 @@
-//! Maps whose results go past the caches give the same results, and write nothing behind them.
+//! Maps whose results go past the caches give the same results, and write nothing beside them.
 
+use super::{Dst, Map, Src, backward, forward};
+use crate::lanes::{Num, Operand, available, with_isa};
 use half::{bf16, f16};
-use tengen_kernels::lanes::{Num, Operand, available, with_isa};
-use tengen_kernels::map::{Dst, Map, Src, backward, forward};
 
+/// a·b, rounded once.
 #[derive(Clone, Copy)]
-struct Product;
+pub(super) struct Product;
 impl Map<2> for Product {
     #[inline(always)]
     fn f<L: Num>(&self, [x, y]: [L; 2]) -> L {
@@ -20,7 +21,7 @@ impl Map<2> for Product {
 /// What lies around the results.
 const ROOM: usize = 64;
 
-fn results<T: Operand>(x: &[T], at: usize, past: bool) -> [Vec<T>; 3] {
+fn results<T: Operand + PartialEq>(x: &[T], at: usize, past: bool) -> [Vec<T>; 3] {
     let n = x.len();
     let src = |single| Src { ptr: x.as_ptr(), single };
     [0, 1, 2].map(|what| {
@@ -38,7 +39,7 @@ fn results<T: Operand>(x: &[T], at: usize, past: bool) -> [Vec<T>; 3] {
                 }
             }
         }
-        room.drain(..first);
+        assert!(room.drain(..first).all(|v| v == x[n - 1]), "something before the results");
         room
     })
 }
