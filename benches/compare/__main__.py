@@ -84,8 +84,9 @@ def wants_more(result, rounds, seconds):
     return not (result.error or enough or quiet + disturbed > 10 * seconds)
 
 
-def measure(workload, runners, seconds):
-    """Times one workload under every peer, in turn: a report.Result for each."""
+def measure(workload, runners, seconds, ceilings):
+    """Times one workload under every peer, in turn, and measures what holds for it before each
+    round: a report.Result for each, and the ceiling."""
     results = {peer.name: report.Result() for peer in runners.columns}
 
     def attempt(peer, action):
@@ -108,9 +109,13 @@ def measure(workload, runners, seconds):
     def time_once(process, result):
         turn(process, result, seconds / ROUNDS, runners.waiting)
 
+    ceiling = None
     for i in range(ROUNDS + MORE_ROUNDS):
         if i >= ROUNDS and runners.waiting.over():
             break
+        if i < ROUNDS and workload.ceiling:
+            found = ceilings.measure(runners.threads, workload.ceiling)
+            ceiling = max(found or 0, ceiling or 0) or None
         for peer in runners.columns:
             if wants_more(results[peer.name], ROUNDS, seconds):
                 attempt(peer, time_once)
@@ -119,23 +124,19 @@ def measure(workload, runners, seconds):
             attempt(peer, release)
     if workload.memory:
         runners.stop()
-    return results
+    return results, ceiling
 
 
 def measure_all(run, selected, runners, seconds):
-    """Times workloads at one number of threads; the ceilings once for each group."""
+    """Times workloads at one number of threads."""
     try:
-        group = None
         for workload in selected:
-            if workload.group != group:
-                group = workload.group
-                runners.waiting.wait()
-                run.ceilings.measure(runners.threads)
-            results = measure(workload, runners, seconds)
-            run.add(runners.threads, workload, results)
+            results, ceiling = measure(workload, runners, seconds, run.ceilings)
+            run.add(runners.threads, workload, results, ceiling)
             print(run.line(runners.threads, workload, results), flush=True)
     finally:
         runners.stop()
+        run.ceilings.stop()
         run.versions.update(runners.versions)
 
 

@@ -2,49 +2,54 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 
 from .peers import ROOT
 
+#: The ceilings with their units.
+UNITS = {"fma": "GFLOP/s", "read": "GB/s", "copy": "GB/s"}
+
 
 class Ceilings:
-    """The best of every measurement of a run, by number of threads."""
+    """The program at each number of threads, and everything that it measured."""
 
     def __init__(self):
-        self.best = {}
+        self.processes = {}
+        #: By number of threads and name.
+        self.found = {}
         self.error = None
 
-    def measure(self, threads):
-        """Runs the program; where it cannot be built, shares of a ceiling stay empty."""
-        command = ["cargo", "run", "--release", "--quiet", "-p", "tengen-kernels"]
-        environment = {**os.environ, "TENGEN_NUM_THREADS": str(threads)}
-        try:
-            done = subprocess.run(
-                [*command, "--example", "ceilings"],
-                cwd=ROOT, env=environment, capture_output=True, text=True,
-            )
-        except OSError as error:
-            self.error = str(error)
-            return
-        if done.returncode:
-            self.error = done.stderr.strip()[-500:]
-            return
-        best = self.best.setdefault(threads, {})
-        for name, value in json.loads(done.stdout).items():
-            best[name] = max(value, best.get(name, 0))
-
-    def share(self, workload, threads, seconds):
-        """The part of the ceiling that a time reaches; None where there is no ceiling for it.
-
-        Work on fewer bytes than the caches hold has no ceiling here.
-        """
-        best = self.best.get(threads)
-        if not best:
+    def measure(self, threads, name):
+        """A ceiling now, in 10⁹ operations or bytes a second; None where the program cannot be
+        built or run."""
+        if self.error:
             return None
-        if workload.flops:
-            return workload.flops / seconds / 1e9 / best["fma_gflops"]
-        if workload.bytes >= 48e6:
-            return workload.bytes / seconds / 1e9 / best[f"{workload.traffic}_gbs"]
-        return None
+        try:
+            process = self.processes.get(threads) or self.start(threads)
+            process.stdin.write(name + "\n")
+            process.stdin.flush()
+            value = float(process.stdout.readline())
+        except (OSError, ValueError) as error:
+            self.error = f"{type(error).__name__}: {error}"
+            return None
+        self.found.setdefault((threads, name), []).append(value)
+        return value
+
+    def start(self, threads):
+        command = ["cargo", "run", "--release", "--quiet", "-p", "tengen-kernels"]
+        process = self.processes[threads] = subprocess.Popen(
+            [*command, "--example", "ceilings"],
+            cwd=ROOT,
+            env={**os.environ, "TENGEN_NUM_THREADS": str(threads)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return process
+
+    def stop(self):
+        """Ends the programs, which end with their input."""
+        for process in self.processes.values():
+            process.communicate()
+        self.processes.clear()

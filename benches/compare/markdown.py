@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import platform
+from statistics import median
 
 from . import workloads
+from .ceilings import UNITS
 from .report import duration, machine, speed, times
 
 
 def write(run, output):
     """Writes ``output``.md and ``output``.json."""
-    run.settle_all()
     output.parent.mkdir(parents=True, exist_ok=True)
     output.with_name(output.name + ".md").write_text(document(run))
     text = json.dumps(run.data(), indent=1, ensure_ascii=False)
@@ -38,12 +39,13 @@ def document(run):
         "",
         "## Ceilings",
         "",
-        *table_head(["threads", "f32 multiply-add", "memory read", "memory copy"]),
+        "Measured in turn with the work that they are held against.",
+        "",
+        *table_head(["threads", "ceiling", "least", "median", "most"]),
     ]
-    for threads, best in run.ceilings.best.items():
-        speeds = [f"{best['fma_gflops']:.0f} GFLOP/s"]
-        speeds += [f"{best[f'{kind}_gbs']:.1f} GB/s" for kind in ("read", "copy")]
-        lines.append(cells([threads, *speeds]))
+    for (threads, name), found in run.ceilings.found.items():
+        speeds = [f"{v:.3g} {UNITS[name]}" for v in (min(found), median(found), max(found))]
+        lines.append(cells([threads, name, *speeds]))
     if run.ceilings.error:
         lines += ["", f"Not available: {run.ceilings.error}"]
     lines += ["", summary(run), *memory(run)]

@@ -55,6 +55,9 @@ class Row:
     ratios: dict
     #: The peers whose result is not Tengen's.
     differs: list
+    #: The most that was possible meanwhile, in 10⁹ operations or bytes a second, and the part of it
+    #: that Tengen reached.
+    ceiling: float | None = None
     share: float | None = None
     #: What is under its goal, in words.
     faults: list = field(default_factory=list)
@@ -148,26 +151,18 @@ class Run:
         self.load = os.getloadavg()[0]
         self.commit = commit()
 
-    def add(self, threads, workload, results):
-        ours = results["tengen"]
+    def add(self, threads, workload, results, ceiling=None):
+        ours = results["tengen"].seconds
         ratios = {
-            name: r.seconds / ours.seconds
+            name: r.seconds / ours
             for name, r in results.items()
-            if name != "tengen" and r.seconds and ours.seconds
+            if name != "tengen" and r.seconds and ours
         }
-        row = Row(threads, workload, results, ratios, differing(workload, results))
-        self.rows.append(row)
-        self.settle(row)
-
-    def settle(self, row):
-        """Finds the share and the faults, by the ceilings known now."""
-        ours = row.results["tengen"].seconds
-        row.share = self.ceilings.share(row.workload, row.threads, ours) if ours else None
+        row = Row(threads, workload, results, ratios, differing(workload, results), ceiling)
+        if ours and ceiling:
+            row.share = (workload.flops or workload.bytes) / ours / 1e9 / ceiling
         row.faults = self.faults(row)
-
-    def settle_all(self):
-        for row in self.rows:
-            self.settle(row)
+        self.rows.append(row)
 
     def faults(self, row):
         w, ratios, found = row.workload, row.ratios, []
@@ -242,13 +237,17 @@ class Run:
             "load": self.load,
             "versions": self.versions,
             "seconds": self.budget,
-            "ceilings": self.ceilings.best,
+            "ceilings": [
+                {"threads": threads, "name": name, "least": min(found), "most": max(found)}
+                for (threads, name), found in self.ceilings.found.items()
+            ],
             "rows": [
                 {
                     "workload": row.workload.name,
                     "group": row.workload.group,
                     "threads": row.threads,
                     "goal": row.workload.goal,
+                    "ceiling": row.ceiling,
                     "share": row.share,
                     "faults": row.faults,
                     "peers": {

@@ -49,6 +49,14 @@ class Workload:
     #: Whether all peers compute the same numbers, so that results are compared.
     same: bool = True
 
+    @property
+    def ceiling(self):
+        """The ceiling that holds for it, as the program that measures them calls it; None for work
+        on fewer bytes than the caches hold."""
+        if self.flops:
+            return "fma"
+        return self.traffic if self.bytes >= 48e6 else None
+
     def timed(self, face, tiny=False) -> Timed:
         """Builds the work for a peer."""
         args = {**self.args, **self.tiny} if tiny else self.args

@@ -68,6 +68,12 @@ pub trait Op: 'static {
         Saves::INPUTS
     }
 
+    /// [`Op::saves`] where the first result is of `dtype`.
+    fn saves_for(&self, dtype: DType) -> Saves {
+        let _ = dtype;
+        self.saves()
+    }
+
     /// The gradients to the inputs. Written with operators, so that it can be differentiated
     /// again.
     fn grad(&self, g: &Gradient) -> Result<Grads> {

@@ -1,8 +1,10 @@
-//! What this machine can do at most, as one line of JSON: f32 multiply-adds on the widest lanes
-//! (GFLOP/s, two operations each), and reading and copying memory far larger than the caches (GB/s;
-//! a copy counts the bytes read and written). Uses as many threads as the pool does.
+//! What this machine can do at most. For each line of the input, `fma`, `read` or `copy`, one line
+//! with a number: f32 multiply-adds on the widest lanes (GFLOP/s, two operations each), or reading or
+//! copying memory far larger than the caches (GB/s; a copy counts the bytes read and written). Uses as
+//! many threads as the pool does.
 
 use std::hint::black_box;
+use std::io::{Write, stdin, stdout};
 use std::time::Instant;
 use tengen_kernels::lanes::{Arch, Kernel, Lane, dispatch};
 use tengen_kernels::pool;
@@ -12,7 +14,7 @@ const ACCUMULATORS: usize = 24;
 const STEPS: usize = 100_000;
 /// Bytes of each memory buffer.
 const BUFFER: usize = 256 << 20;
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 3;
 
 /// Multiply-adds that depend only on their own accumulator; gives the number of operations.
 struct MultiplyAdds;
@@ -68,31 +70,57 @@ fn fastest(mut work: impl FnMut()) -> f64 {
         .fold(f64::INFINITY, f64::min)
 }
 
-fn main() {
-    let threads = pool::threads();
+/// GFLOP/s of multiply-adds.
+fn fma(threads: usize) -> f64 {
     let operations = dispatch(MultiplyAdds) * (threads * 8) as f64;
-    let seconds = fastest(|| pool::for_each(threads * 8, |_| _ = dispatch(MultiplyAdds)));
-    let fma = operations / seconds / 1e9;
+    operations / fastest(|| pool::for_each(threads * 8, |_| _ = dispatch(MultiplyAdds))) / 1e9
+}
 
-    let n = BUFFER / size_of::<f32>();
-    let from: Vec<f32> = (0..n).map(|i| (i % 251) as f32 * 0.37 - 40.0).collect();
-    let mut to = vec![1.0f32; n];
-    let grain = n.div_ceil(threads);
+/// GB/s of reading `from`.
+fn read(threads: usize, from: &[f32]) -> f64 {
+    let (n, bytes) = (from.len(), size_of_val(from) as f64);
     let seconds = fastest(|| {
-        pool::for_ranges(n, grain, |a, b| _ = black_box(dispatch(Read(&from[a..b]))));
+        pool::for_ranges(n, n.div_ceil(threads), |a, b| {
+            black_box(dispatch(Read(&from[a..b])));
+        });
     });
-    let read = BUFFER as f64 / seconds / 1e9;
+    bytes / seconds / 1e9
+}
 
+/// GB/s of copying `from` to `to`, of the same length.
+fn copy(threads: usize, from: &[f32], to: &mut [f32]) -> f64 {
+    assert_eq!(from.len(), to.len(), "as many elements on both sides");
+    let (n, bytes) = (from.len(), 2.0 * size_of_val(from) as f64);
     let target = Target(to.as_mut_ptr());
     let seconds = fastest(|| {
-        pool::for_ranges(n, grain, |a, b| {
+        pool::for_ranges(n, n.div_ceil(threads), |a, b| {
             // SAFETY: the ranges of the tasks do not overlap and end at `n`, the length of both.
             unsafe { target.write(a, &from[a..b]) };
         });
     });
-    let copy = 2.0 * BUFFER as f64 / seconds / 1e9;
-    black_box(&to);
-    println!("{{\"fma_gflops\": {fma:.1}, \"read_gbs\": {read:.2}, \"copy_gbs\": {copy:.2}}}");
+    black_box(to);
+    bytes / seconds / 1e9
+}
+
+fn main() -> std::io::Result<()> {
+    let threads = pool::threads();
+    let n = BUFFER / size_of::<f32>();
+    let from: Vec<f32> = (0..n).map(|i| (i % 251) as f32 * 0.37 - 40.0).collect();
+    let mut to = vec![1.0f32; n];
+    for line in stdin().lines() {
+        let speed = match line?.as_str() {
+            "fma" => fma(threads),
+            "read" => read(threads, &from),
+            "copy" => copy(threads, &from, &mut to),
+            other => {
+                let text = format!("there is no ceiling {other:?}");
+                return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, text));
+            }
+        };
+        println!("{speed:.2}");
+        stdout().flush()?;
+    }
+    Ok(())
 }
 
 /// A buffer that several threads write separate parts of.

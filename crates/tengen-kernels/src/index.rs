@@ -1,18 +1,20 @@
 //! Selecting, placing and counting by index.
 //!
 //! Data is seen as `[outer, axis, inner]` in C order. Indices may be negative, counting from the
-//! end. They are all checked before anything is written, so an error leaves the output untouched.
+//! end. They are all checked before anything is written, so an error leaves the output untouched;
+//! [`gather`] alone, whose output is new, checks them line by line.
 //! To share work between threads, call these with the sub-slices of some outer rows.
 
 #[cfg(test)]
 mod tests;
 
-use crate::lanes::prefetch;
+use crate::lanes::{Arch, Kernel, Lane, dispatch, prefetch};
 use half::{bf16, f16};
+use std::any::TypeId;
 use std::ops::Range;
 
 /// An integer type that indices come in.
-pub trait Index: Copy + Send + Sync {
+pub trait Index: Copy + Send + Sync + 'static {
     /// The index as i64.
     fn to_i64(self) -> i64;
     /// The nearest value that the type has.
@@ -190,8 +192,9 @@ pub fn add_rows<T: Number, I: Index>(
 
 /// Picks elements along the axis: `dst[o, k, i] = src[o, indices[o, k, i], i]`.
 ///
-/// `src` is `[outer, axis, inner]`; `indices` and `dst` are `[outer, picks, inner]`.
-pub fn gather<T: Copy, I: Index>(
+/// `src` is `[outer, axis, inner]`; `indices` and `dst` are `[outer, picks, inner]`. After an error
+/// `dst` may be written in part.
+pub fn gather<T: Copy + 'static, I: Index>(
     src: &[T],
     axis: usize,
     inner: usize,
@@ -204,14 +207,50 @@ pub fn gather<T: Copy, I: Index>(
         let outer = indices.len() / picks;
         assert_eq!(outer * picks, indices.len(), "gather: indices are not [outer, picks]");
         assert_eq!(outer * axis, src.len(), "gather: source is not [outer, axis]");
-        check_indices(indices, axis)?;
-        let lines = dst.chunks_exact_mut(picks).zip(indices.chunks_exact(picks));
-        for ((dst, indices), src) in lines.zip(src.chunks_exact(axis)) {
-            dst.iter_mut().zip(indices).for_each(|(d, &i)| *d = src[position(i, axis)]);
-        }
-        return Ok(());
+        return dispatch(Lines { src, axis, indices, picks, dst });
     }
     along(src.len(), axis, inner, indices, picks, |from, at| dst[at] = src[from])
+}
+
+/// [`gather`] from lines of `axis` elements.
+struct Lines<'a, T, I> {
+    src: &'a [T],
+    axis: usize,
+    indices: &'a [I],
+    picks: usize,
+    dst: &'a mut [T],
+}
+
+impl<T: Copy + 'static, I: Index> Kernel for Lines<'_, T, I> {
+    type Output = Result<(), OutOfRange>;
+    #[inline(always)]
+    fn run<A: Arch>(self) -> Self::Output {
+        let Self { src, axis, indices, picks, dst } = self;
+        let w = A::F32::W;
+        // Registers move words, whatever they mean.
+        let words = TypeId::of::<(T, I)>() == TypeId::of::<(u32, i32)>();
+        let whole = if words && axis <= i32::MAX as usize { picks - picks % w } else { 0 };
+        let lines = dst.chunks_exact_mut(picks).zip(indices.chunks_exact(picks));
+        for (o, ((dst, indices), src)) in lines.zip(src.chunks_exact(axis)).enumerate() {
+            check_indices(indices, axis)
+                .map_err(|e| OutOfRange { position: o * picks + e.position, ..e })?;
+            let next = src.as_ptr_range().end;
+            for k in (0..whole).step_by(w) {
+                // Elements are picked in any order: the machine does not see which come next.
+                prefetch(next.wrapping_add(k));
+                // SAFETY: the line has `axis` words, `w` indices into it and `w` results follow
+                // `k`, and both types are those that the pointers are cast to, or as wide.
+                unsafe {
+                    let indices = indices.as_ptr().add(k).cast::<i32>();
+                    let picked = A::F32::pick(src.as_ptr().cast(), axis as i32, indices);
+                    picked.store(dst.as_mut_ptr().add(k).cast());
+                }
+            }
+            let rest = dst[whole..].iter_mut().zip(&indices[whole..]);
+            rest.for_each(|(d, &i)| *d = src[position(i, axis)]);
+        }
+        Ok(())
+    }
 }
 
 /// Replaces elements along the axis: `dst[o, indices[o, k, i], i] = src[o, k, i]`; of equal indices

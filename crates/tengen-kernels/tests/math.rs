@@ -29,6 +29,8 @@ functions! {
     Sigmoid = sigmoid;
     Erf = erf;
     Erfc = erfc;
+    Normal = normal;
+    Slope = normal_slope;
     Sin = sin;
     Cos = cos;
 }
@@ -66,7 +68,7 @@ fn check<M: Map<1>>(name: &str, map: M, exact: fn(f64) -> f64, range: (f64, f64)
     for isa in available() {
         let (error, at) = with_isa(*isa, || worst(map, exact, range.0, range.1, floor)).unwrap();
         // Without fused multiply-add, e^(−x²) keeps the rounding error of x².
-        let squares = matches!(name, "erfc" | "beyond") && *isa == Isa::Portable;
+        let squares = matches!(name, "erfc" | "beyond" | "normal") && *isa == Isa::Portable;
         let limit = if squares { 90.0 } else { limit };
         assert!(error <= limit, "{name} on {isa:?}: {error:.2} units at {at}");
     }
@@ -121,11 +123,32 @@ fn beyond(x: f64) -> f64 {
     erfc(x.abs() * std::f64::consts::FRAC_1_SQRT_2) / 2.0
 }
 
+fn normal(x: f64) -> f64 {
+    erfc(-x * std::f64::consts::FRAC_1_SQRT_2) / 2.0
+}
+
+fn slope(x: f64) -> f64 {
+    normal(x) + x * (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt()
+}
+
 #[test]
 fn error_functions_are_within_their_units() {
     check("erf", Erf, erf, (-2.5, 2.5), 2.5);
     check("erfc", Erfc, erfc, (-2.0, 9.0), 5.0);
     check("beyond", Beyond, beyond, (-13.0, 13.0), 5.0);
+    // Within the reach of tables, which are more exact, and beyond it.
+    check("normal", Normal, normal, (-3.9, 3.9), 5.0);
+    check("normal", Normal, normal, (-13.0, 13.0), 5.0);
+    if let Some((error, at)) = with_isa(Isa::Avx512, || worst(Normal, normal, -3.9, 3.9, 0.0)) {
+        assert!(error <= 3.0, "normal by tables: {error:.2} units at {at}");
+    }
+    for (low, high) in [(-3.9, 3.9), (-13.0, 13.0)] {
+        for isa in available() {
+            // It is 0 at −0.75, where only the size of its terms can be held to.
+            let (error, at) = with_isa(*isa, || worst(Slope, slope, low, high, 0.25)).unwrap();
+            assert!(error <= 4.0, "slope on {isa:?}: {error:.2} units at {at}");
+        }
+    }
     let x: Vec<f64> = (0..20_001).map(|i| -5.0 + i as f64 * 0.0015).collect();
     for isa in available() {
         let (c, b) = with_isa(*isa, || (apply(Erfc, &x), apply(Beyond, &x))).unwrap();

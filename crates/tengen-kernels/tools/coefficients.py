@@ -1,10 +1,11 @@
 """Prints the polynomial coefficients of `src/lanes/math.rs`.
 
 Each polynomial is the Chebyshev interpolant of the named function on the named interval, computed
-in 60-digit arithmetic and rounded once. Needs mpmath.
+in 60-digit arithmetic and rounded once. Needs mpmath and NumPy.
 """
 
 import mpmath as mp
+import numpy as np
 
 mp.mp.dps = 60
 
@@ -81,3 +82,30 @@ show("sin32", s, 0, quarter, 3)
 show("sin64", s, 0, quarter, 7)
 show("cos32", c, 0, quarter, 3)
 show("cos64", c, 0, quarter, 7)
+
+
+# `src/lanes/normal.rs`: for a near i/8, by the distance from there, q(a) = erfc(a/√2)/2 and
+# q(a) − a·φ(a).
+def table(name, doc, f, degree):
+    columns = [fit(lambda d: f(mp.mpf(i) / 8 + d), -mp.mpf(1) / 16, mp.mpf(1) / 16, degree)  # noqa: B023
+               for i in range(32)]
+    print(f"/// {doc}\n#[rustfmt::skip]\npub(super) const {name}: Table = [")
+    for k in range(degree + 1):
+        row = [str(np.float32(float(c[k]))) for c in columns]
+        print("    [")
+        for i in range(0, 32, 6):
+            print("        " + " ".join(v + "," for v in row[i : i + 6]))
+        print("    ],")
+    print("];\n")
+
+
+def beyond(a):
+    return mp.erfc(a / mp.sqrt(2)) / 2
+
+
+def slope(a):
+    return beyond(a) - a * mp.npdf(a)
+
+
+table("BEYOND", "q(a), how likely a standard normal number is beyond a.", beyond, 5)
+table("SLOPE", "q(a) − a·φ(a), the derivative of x·Φ(x) at −a.", slope, 5)

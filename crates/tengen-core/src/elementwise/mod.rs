@@ -10,7 +10,7 @@ mod run;
 pub(crate) use copy::{copy_both, copy_into};
 pub(crate) use gradient::backward;
 pub use int::Int;
-pub(crate) use plan::{expand, prepare};
+pub(crate) use plan::{expand, past_caches, prepare};
 
 use crate::autograd::{Gradient, is_recording};
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
@@ -32,6 +32,11 @@ pub trait Elementwise<const N: usize>: Map<N> {
     const FLOATS: bool = true;
     /// What its gradient reads.
     const SAVES: Saves = Saves::INPUTS;
+    /// Whether its gradient reads its value instead, where that is of `dtype`.
+    fn by_value(dtype: DType) -> bool {
+        let _ = dtype;
+        false
+    }
     /// The formula on integers.
     fn int<I: Int>(&self, x: [I; N]) -> I {
         x[0]
@@ -135,8 +140,8 @@ impl<M: Elementwise<N>, const N: usize> Op for MapOp<M, N> {
         Ok(smallvec![y])
     }
 
-    fn saves(&self) -> Saves {
-        M::SAVES
+    fn saves_for(&self, dtype: DType) -> Saves {
+        if M::by_value(dtype) { Saves::OUTPUTS } else { M::SAVES }
     }
 
     fn grad(&self, g: &Gradient) -> Result<Grads> {
@@ -144,7 +149,11 @@ impl<M: Elementwise<N>, const N: usize> Op for MapOp<M, N> {
     }
 }
 
-fn map_gradient<M: Elementwise<N>, const N: usize>(map: &M, g: &Gradient) -> Result<Grads> {
+/// The gradients of [`Map::df`] at the inputs.
+pub(crate) fn map_gradient<M: Elementwise<N>, const N: usize>(
+    map: &M,
+    g: &Gradient,
+) -> Result<Grads> {
     let dy = g.dy(0)?;
     // What the gradient does not read is stood in for by a zero of no dimensions.
     let stand_in = Tensor::zeros(&[], dy.dtype())?;
@@ -154,11 +163,21 @@ fn map_gradient<M: Elementwise<N>, const N: usize>(map: &M, g: &Gradient) -> Res
             *x = g.input(k)?;
         }
     }
+    gradient_at(map, xs, &dy, g)
+}
+
+/// The gradients of [`Map::df`] at `xs`.
+pub(crate) fn gradient_at<M: Map<N>, const N: usize>(
+    map: &M,
+    xs: [&Tensor; N],
+    dy: &Tensor,
+    g: &Gradient,
+) -> Result<Grads> {
     if is_recording() {
-        return ops::symbolic::gradient(map, xs, &dy, g);
+        return ops::symbolic::gradient(map, xs, dy, g);
     }
     let wanted = std::array::from_fn(|k| g.needs(k).then(|| g.input_meta(k).shape));
-    backward(map, xs, &dy, wanted)
+    backward(map, xs, dy, wanted)
 }
 
 impl<P: ElementwiseTest<N>, const N: usize> Op for PredicateOp<P, N> {

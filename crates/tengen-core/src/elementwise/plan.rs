@@ -13,7 +13,7 @@ pub(super) const PARALLEL: usize = 32 * 1024;
 const SHORT_RUN: usize = 32;
 
 /// Whether a result is larger than what the caches would hold for its reader.
-pub(super) fn past_caches<T>(shape: &Shape) -> bool {
+pub(crate) fn past_caches<T>(shape: &Shape) -> bool {
     shape.numel() * size_of::<T>() >= PAST
 }
 

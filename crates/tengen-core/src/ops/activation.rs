@@ -6,17 +6,6 @@ use crate::{Result, Tensor, apply1};
 use tengen_kernels::lanes::Num;
 use tengen_kernels::map::Map;
 
-/// √(2π)⁻¹, the normal density at 0.
-const FRAC_1_SQRT_2PI: f64 = 0.398_942_280_401_432_7;
-
-/// The standard normal density at x, and how likely a number is below x.
-#[inline(always)]
-fn normal<L: Num>(x: L) -> [L; 2] {
-    let [e, beyond] = x.gauss();
-    let below = L::sel(x.lt(L::c(0.0)), beyond, L::c(1.0).sub(beyond));
-    [e.mul(L::c(FRAC_1_SQRT_2PI)), below]
-}
-
 map! {
     /// max(0, x), elementwise; the derivative at 0 is 0.
     relu = Relu(x) {
@@ -36,6 +25,8 @@ map! {
     sigmoid = Sigmoid(x) {
         f = x.sigmoid();
         df(dy) = { let s = x.sigmoid(); [dy.mul(s.mul(L::c(1.0).sub(s)))] };
+        // A half's rounding would be most of what is left of 1.
+        by_value[F32 F64](y, dy) = [dy.mul(y.mul(L::c(1.0).sub(y)))];
     }
 
     /// min(max(x + 3, 0), 6) / 6, elementwise (Howard et al. 2019, "Searching for MobileNetV3").
@@ -73,11 +64,8 @@ map! {
     /// x·Φ(x), elementwise, with the exact normal distribution function Φ (Hendrycks and Gimpel
     /// 2016).
     gelu = Gelu(x) {
-        f = x.mul(normal(x)[1]);
-        df(dy) = {
-            let [density, below] = normal(x);
-            [dy.mul(x.fma(density, below))]
-        };
+        f = x.mul(x.normal());
+        df(dy) = [dy.mul(x.normal_slope())];
     }
 
     /// ln(1 + eˣ), elementwise, without overflow.

@@ -2,11 +2,11 @@
 
 use super::sum_to;
 use crate::autograd::Gradient;
-use crate::elementwise::{ElementwiseTest, PredicateOp, operands, prepare, promote};
+use crate::elementwise::{ElementwiseTest, PredicateOp, operands, past_caches, prepare, promote};
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::raw::by_size;
 use crate::shape::broadcast;
-use crate::{DType, Result, Tensor, apply1, bail, ensure};
+use crate::{DType, Result, Tensor, apply, apply1, bail, ensure};
 use smallvec::smallvec;
 use tengen_kernels::lanes::Num;
 use tengen_kernels::map::{self, Predicate, Src};
@@ -71,8 +71,10 @@ tests! {
     logical_not = LogicalNot(x): x.eq(L::c(0.0)), x == 0, bools = true;
 }
 
-/// `y[i] = mask[i] ? a[i] : b[i]`.
-struct Where;
+/// `y[i] = mask[i] ? a[i] : b[i]`, and, if `both`, also `z[i] = mask[i] ? b[i] : a[i]`.
+struct Where {
+    both: bool,
+}
 
 impl Op for Where {
     fn name(&self) -> &'static str {
@@ -85,30 +87,33 @@ impl Op for Where {
             bail!(DType, "where: {} and {} differ in dtype", x[1], x[2]);
         }
         let values = broadcast("where", x[1].shape(), x[2].shape())?;
-        Ok(Meta::one(broadcast("where", x[0].shape(), &values)?, x[1].dtype()))
+        let meta = Meta { shape: broadcast("where", x[0].shape(), &values)?, dtype: x[1].dtype() };
+        Ok(smallvec![meta; 1 + usize::from(self.both)])
     }
 
     fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
         let Meta { shape, dtype } = out[0];
-        let y = Tensor::empty(shape, dtype)?;
+        let y = out.iter().map(|m| Tensor::empty(m.shape, m.dtype)).collect::<Result<Tensors>>()?;
         let (x, plan) = prepare(&shape, operands::<3>("where", x)?)?;
         by_size!(dtype, U => {
             let mask = Shared(x[0].ptr::<bool>().cast::<u8>());
-            let [a, b] = [&x[1], &x[2]].map(|x| Shared(x.ptr::<u8>().cast::<U>()));
-            let y = Shared(y.ptr::<u8>().cast::<U>());
-            let src = |p: Shared<U>, k: usize, at: isize| {
-                Src { ptr: p.offset(at).cast_const(), single: plan.single[k] }
-            };
+            let x = [&x[1], &x[2]].map(|x| Shared(x.ptr::<u8>().cast::<U>()));
+            let to = |y: &Tensor| Shared(y.ptr::<u8>().cast::<U>());
+            let (y, z) = (to(&y[0]), y.get(1).map(to));
+            let past = past_caches::<U>(&shape);
             plan.for_each(|_, position, at, n| {
                 let mask = Src { ptr: mask.offset(at[0]).cast_const(), single: plan.single[0] };
+                let x = std::array::from_fn(|k| Src {
+                    ptr: x[k].offset(at[1 + k]).cast_const(),
+                    single: plan.single[1 + k],
+                });
+                let rest = z.as_ref().map(|z| z.at(position));
                 // SAFETY: the plan keeps offsets inside the operands, and each piece of the new
-                // `y` is written once.
-                unsafe {
-                    map::select(mask, src(a, 1, at[1]), src(b, 2, at[2]), y.at(position), n)
-                };
+                // results is written once.
+                unsafe { map::select(mask, x, y.at(position), rest, n, past) };
             });
         });
-        Ok(smallvec![y])
+        Ok(y)
     }
 
     fn saves(&self) -> Saves {
@@ -117,10 +122,15 @@ impl Op for Where {
 
     fn grad(&self, g: &Gradient) -> Result<Grads> {
         let (mask, dy) = (g.input(0)?, g.dy(0)?);
-        let zero = Tensor::zeros(&[], dy.dtype())?;
-        g.each(|k| {
-            let d = if k == 1 { select(mask, &dy, &zero)? } else { select(mask, &zero, &dy)? };
-            Ok(Some(sum_to(&d, &g.input_meta(k).shape)?))
+        let dz = if self.both { g.dy(1)? } else { Tensor::zeros(&[], dy.dtype())? };
+        let to = |k: usize, d: &Tensor| sum_to(d, &g.input_meta(k).shape).map(Some);
+        if g.needs(1) && g.needs(2) {
+            let d = apply(Where { both: true }, &[mask, &dy, &dz])?;
+            return Ok(smallvec![None, to(1, &d[0])?, to(2, &d[1])?]);
+        }
+        g.each(|k| match k {
+            1 => to(1, &select(mask, &dy, &dz)?),
+            _ => to(2, &select(mask, &dz, &dy)?),
         })
     }
 }
@@ -133,5 +143,5 @@ impl Op for Where {
 /// cannot be had.
 pub fn select(mask: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let dtype = promote([a.dtype(), b.dtype()]);
-    apply1(Where, &[mask, &super::cast(a, dtype)?, &super::cast(b, dtype)?])
+    apply1(Where { both: false }, &[mask, &super::cast(a, dtype)?, &super::cast(b, dtype)?])
 }

@@ -7,6 +7,7 @@ map! {
     exp = Exp(x) {
         f = x.exp();
         df(dy) = [dy.mul(x.exp())];
+        by_value[F16 BF16 F32 F64](y, dy) = [dy.mul(y)];
     }
 
     /// eˣ − 1, elementwise, accurate near 0.
@@ -95,6 +96,8 @@ map! {
     tanh = Tanh(x) {
         f = x.tanh();
         df(dy) = { let t = x.tanh(); [dy.mul(L::c(1.0).sub(t.mul(t)))] };
+        // A half's rounding would be most of what is left of 1.
+        by_value[F32 F64](y, dy) = [dy.mul(L::c(1.0).sub(y.mul(y)))];
     }
 
     /// Inverse hyperbolic sine, elementwise.

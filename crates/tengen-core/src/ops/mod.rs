@@ -54,8 +54,9 @@ pub use view::*;
 
 /// Declares an elementwise operator: its function, and its formula and derivative side by side.
 ///
-/// `saves = …` says what the derivative reads (all inputs, if left out); `int(…) = …` gives the
-/// formula on integers, without which they become f32.
+/// `saves = …` says what the derivative reads (all inputs, if left out); `by_value[dtypes](y, dy)
+/// = …` gives the derivative of a function of one argument by its value y, for values of these
+/// dtypes; `int(…) = …` gives the formula on integers, without which they become f32.
 macro_rules! map {
     ($(
         $(#[$doc:meta])*
@@ -63,6 +64,7 @@ macro_rules! map {
             f = $f:expr;
             df($dy:ident) = $df:expr;
             $(saves = $saves:expr;)?
+            $(by_value[$($dtype:ident)+]($y:ident, $g:ident) = $dv:expr;)?
             $(int($($i:ident),+) = $int:expr;)?
         }
     )+) => {$(
@@ -88,6 +90,34 @@ macro_rules! map {
         impl $crate::elementwise::Elementwise<{ [$(stringify!($x)),+].len() }> for $Op {
             const NAME: &'static str = stringify!($name);
             $(const SAVES: $crate::Saves = $saves;)?
+            $(
+                fn by_value(dtype: $crate::DType) -> bool {
+                    matches!(dtype, $($crate::DType::$dtype)|+)
+                }
+                fn grad(&self, g: &$crate::autograd::Gradient) -> $crate::Result<$crate::op::Grads> {
+                    use $crate::elementwise::{gradient_at, map_gradient};
+                    use tengen_kernels::{lanes::Num, map::Map};
+                    /// The function with its derivative by its value.
+                    #[derive(Clone, Copy)]
+                    struct ByValue;
+                    impl Map<1> for ByValue {
+                        #[inline(always)]
+                        fn f<L: Num>(&self, x: [L; 1]) -> L {
+                            $Op.f(x)
+                        }
+                        #[inline(always)]
+                        fn df<L: Num>(&self, [$y]: [L; 1], $g: L) -> [L; 1] {
+                            $dv
+                        }
+                    }
+                    let dy = g.dy(0)?;
+                    if Self::by_value(dy.dtype()) {
+                        gradient_at(&ByValue, [g.output(0)?], &dy, g)
+                    } else {
+                        map_gradient(self, g)
+                    }
+                }
+            )?
             $(
                 const INTS: bool = true;
                 #[inline(always)]

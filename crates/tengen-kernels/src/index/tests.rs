@@ -1,4 +1,5 @@
 use super::*;
+use crate::lanes::{available, with_isa};
 
 fn numbers(n: usize, seed: u64, below: i64) -> Vec<i64> {
     let mut s = seed;
@@ -75,6 +76,32 @@ fn gather_scatter_and_scatter_add_follow_their_formulas() {
         }
         assert_eq!(put, put_naive);
         assert_eq!(sum, sum_naive);
+    }
+}
+
+#[test]
+fn lines_of_words_are_gathered_on_every_instruction_set() {
+    for (outer, axis, picks) in [(3, 50, 37), (2, 7, 16), (1, 1, 5), (4, 100, 64)] {
+        let src: Vec<u32> = (0..outer * axis).map(|i| 0xffff_0000 + i as u32).collect();
+        let n = axis as i64;
+        let mut indices: Vec<i32> =
+            numbers(outer * picks, 11, 2 * n).iter().map(|i| (i - n) as i32).collect();
+        let from = |at: usize, i: i32| {
+            src[at / picks * axis + (if i < 0 { i64::from(i) + n } else { i.into() }) as usize]
+        };
+        let want: Vec<u32> = indices.iter().enumerate().map(|(at, &i)| from(at, i)).collect();
+        for isa in available() {
+            let mut dst = vec![0; indices.len()];
+            with_isa(*isa, || gather(&src, axis, 1, &indices, picks, &mut dst)).unwrap().unwrap();
+            assert_eq!(dst, want, "{isa:?} {outer}×{axis} by {picks}");
+        }
+        let last = indices.len() - 1;
+        for bad in [axis as i32, -1 - axis as i32, i32::MIN] {
+            indices[last] = bad;
+            let mut dst = vec![0; indices.len()];
+            let error = gather(&src, axis, 1, &indices, picks, &mut dst).unwrap_err();
+            assert_eq!(error, OutOfRange { position: last, index: bad.into() });
+        }
     }
 }
 

@@ -28,7 +28,7 @@ macro_rules! lane {
      $set1:ident $add:ident $sub:ident $mul:ident $div:ident $xor:ident $fma:ident $min:ident
      $max:ident $sqrt:ident $andnot:ident $and:ident $or:ident $cmp:ident $blend:ident $round:ident
      $ld:ident $st:ident $mld:ident $mst:ident $bits:ident $cast:ident
-     $stream:ident $transpose:ident, {$($half:item)*}) => {
+     $stream:ident $transpose:ident, {$($more:item)*}) => {
         #[doc = concat!("A 256-bit register of ", stringify!($t), ".")]
         #[derive(Clone, Copy)]
         #[repr(transparent)]
@@ -70,7 +70,7 @@ macro_rules! lane {
                     op!(*p.add(i) = (bits >> i & 1) as u8);
                 }
             }
-            $($half)*
+            $($more)*
             #[inline(always)]
             fn keep(self, n: usize, other: Self) -> Self {
                 Self(op!($blend(other.0, self.0, $cast($first(n)))))
@@ -314,6 +314,13 @@ _mm256_or_ps _mm256_cmp_ps _mm256_blendv_ps _mm256_round_ps _mm256_loadu_ps _mm2
 _mm256_maskload_ps _mm256_maskstore_ps _mm256_movemask_ps _mm256_castsi256_ps
 _mm256_stream_ps transpose_ps, {
     #[inline(always)]
+    unsafe fn load_mask(p: *const u8) -> __m256 {
+        op!({
+            let bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64(p.cast()));
+            _mm256_castsi256_ps(_mm256_cmpgt_epi32(bytes, _mm256_setzero_si256()))
+        })
+    }
+    #[inline(always)]
     unsafe fn load_half<H: Half>(p: *const H, n: usize) -> Self {
         op!({
             let bits = if n == 8 {
@@ -353,4 +360,12 @@ lane!(F64x4, f64, __m256d, 4, true, first64, pow2_pd, frexp_pd,
     _mm256_fmadd_pd _mm256_min_pd _mm256_max_pd _mm256_sqrt_pd _mm256_andnot_pd _mm256_and_pd
     _mm256_or_pd _mm256_cmp_pd _mm256_blendv_pd _mm256_round_pd _mm256_loadu_pd _mm256_storeu_pd
     _mm256_maskload_pd _mm256_maskstore_pd _mm256_movemask_pd _mm256_castsi256_pd
-    _mm256_stream_pd transpose_pd, {});
+    _mm256_stream_pd transpose_pd, {
+    #[inline(always)]
+    unsafe fn load_mask(p: *const u8) -> __m256d {
+        op!({
+            let bytes = _mm256_cvtepu8_epi64(_mm_loadu_si32(p.cast()));
+            _mm256_castsi256_pd(_mm256_cmpgt_epi64(bytes, _mm256_setzero_si256()))
+        })
+    }
+});

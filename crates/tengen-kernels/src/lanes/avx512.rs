@@ -17,7 +17,7 @@ macro_rules! lane {
      $set1:ident $add:ident $sub:ident $mul:ident $div:ident $xor:ident $abs:ident $fma:ident
      $min:ident $max:ident $sqrt:ident $andnot:ident $and:ident $or:ident $cmp:ident $blend:ident
      $round:ident $scalef:ident $getexp:ident $getmant:ident $ld:ident $st:ident $mld:ident
-     $mst:ident $stream:ident $transpose:ident, {$($half:item)*}) => {
+     $mst:ident $stream:ident $transpose:ident, {$($more:item)*}) => {
         #[doc = concat!("A 512-bit register of ", stringify!($t), ".")]
         #[derive(Clone, Copy)]
         #[repr(transparent)]
@@ -66,7 +66,7 @@ macro_rules! lane {
                     _mm_mask_storeu_epi8(p.cast(), ((1u32 << n) - 1) as __mmask16, bytes)
                 })
             }
-            $($half)*
+            $($more)*
             #[inline(always)]
             fn keep(self, n: usize, other: Self) -> Self {
                 Self(op!($blend(Self::first(n), other.0, self.0)))
@@ -240,6 +240,29 @@ _mm512_and_ps _mm512_or_ps _mm512_cmp_ps_mask _mm512_mask_blend_ps _mm512_rounds
 _mm512_scalef_ps _mm512_getexp_ps _mm512_getmant_ps _mm512_loadu_ps _mm512_storeu_ps
 _mm512_maskz_loadu_ps _mm512_mask_storeu_ps _mm512_stream_ps transpose_ps, {
     #[inline(always)]
+    fn look_up(table: &[f32; 32], indices: Self) -> Option<Self> {
+        Some(Self(op!({
+            let (low, high) = (table.as_ptr(), table.as_ptr().add(16));
+            let (low, high) = (_mm512_loadu_ps(low), _mm512_loadu_ps(high));
+            _mm512_permutex2var_ps(low, _mm512_castps_si512(indices.0), high)
+        })))
+    }
+    #[inline(always)]
+    unsafe fn load_mask(p: *const u8) -> __mmask16 {
+        op!({
+            let bytes = _mm_loadu_si128(p.cast());
+            _mm_test_epi8_mask(bytes, bytes)
+        })
+    }
+    #[inline(always)]
+    unsafe fn pick(p: *const f32, n: i32, indices: *const i32) -> Self {
+        Self(op!({
+            let i = _mm512_loadu_si512(indices.cast());
+            let i = _mm512_mask_add_epi32(i, _mm512_movepi32_mask(i), i, _mm512_set1_epi32(n));
+            _mm512_i32gather_ps::<4>(i, p)
+        }))
+    }
+    #[inline(always)]
     unsafe fn load_half<H: Half>(p: *const H, n: usize) -> Self {
         op!({
             let bits = if n == 16 {
@@ -271,4 +294,12 @@ lane!(F64x8, f64, __m512d, __mmask8, 8, true,
     _mm512_abs_pd _mm512_fmadd_pd _mm512_min_pd _mm512_max_pd _mm512_sqrt_pd _mm512_andnot_pd
     _mm512_and_pd _mm512_or_pd _mm512_cmp_pd_mask _mm512_mask_blend_pd _mm512_roundscale_pd
     _mm512_scalef_pd _mm512_getexp_pd _mm512_getmant_pd _mm512_loadu_pd _mm512_storeu_pd
-    _mm512_maskz_loadu_pd _mm512_mask_storeu_pd _mm512_stream_pd transpose_pd, {});
+    _mm512_maskz_loadu_pd _mm512_mask_storeu_pd _mm512_stream_pd transpose_pd, {
+    #[inline(always)]
+    unsafe fn load_mask(p: *const u8) -> __mmask8 {
+        op!({
+            let bytes = _mm_loadl_epi64(p.cast());
+            _mm_test_epi8_mask(bytes, bytes) as __mmask8
+        })
+    }
+});

@@ -1,7 +1,7 @@
 //! Every [`Num`] function from a [`Lane`]'s primitives. Coefficients come from
 //! `tools/coefficients.py`; the stated errors are measured by the tests in `tests/math.rs`.
 
-use super::{Lane, Num};
+use super::{Lane, Num, Table, normal};
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_PI_2, LOG2_E, SQRT_2};
 
 /// A polynomial, highest power first, by Horner's rule.
@@ -17,7 +17,7 @@ fn poly<L: Lane, const K: usize>(x: L, c: [f64; K]) -> L {
 }
 
 #[inline(always)]
-fn k<L: Lane>(v: f64) -> L {
+pub(super) fn k<L: Lane>(v: f64) -> L {
     L::splat(super::Float::from_f64(v))
 }
 
@@ -421,6 +421,10 @@ impl<L: Lane> Num for L {
     #[inline(always)]
     fn gauss(self) -> [Self; 2] {
         erfc_positive(Lane::abs(self), true)
+    }
+    #[inline(always)]
+    fn stepwise(self, table: &Table) -> Option<Self> {
+        normal::stepwise(self, table)
     }
     #[inline(always)]
     fn sin(self) -> Self {

@@ -13,6 +13,7 @@ mod dispatch;
 mod expr;
 mod half;
 mod math;
+mod normal;
 mod operand;
 mod portable;
 
@@ -23,9 +24,13 @@ pub use dispatch::{
 pub(crate) use dispatch::{Forced, forced, with_forced};
 pub use expr::{Expr, Graph, Node, OpCode, trace};
 pub use half::Half;
+pub use normal::Table;
 pub use operand::Operand;
 
 use std::f64::consts::FRAC_1_SQRT_2;
+
+/// √(2π)⁻¹, the normal density at 0.
+const FRAC_1_SQRT_2PI: f64 = 0.398_942_280_401_432_7;
 
 /// The language of elementwise formulas. Implemented by every [`Lane`] (numbers) and by [`Expr`]
 /// (symbols, from which gradients of gradients and generated code follow).
@@ -100,6 +105,31 @@ pub trait Num: Copy {
         let half = self.mul(self).mul(Self::c(-0.5));
         let beyond = self.abs().mul(Self::c(FRAC_1_SQRT_2)).erfc();
         [half.exp(), beyond.mul(Self::c(0.5))]
+    }
+    /// s(x) of a [`Table`], where that is faster than the formula.
+    #[inline(always)]
+    fn stepwise(self, table: &Table) -> Option<Self> {
+        let _ = table;
+        None
+    }
+    /// Φ(x), how likely a standard normal number is below x.
+    #[inline(always)]
+    fn normal(self) -> Self {
+        if let Some(below) = self.stepwise(&normal::BEYOND) {
+            return below;
+        }
+        let [_, beyond] = self.gauss();
+        Self::sel(self.lt(Self::c(0.0)), beyond, Self::c(1.0).sub(beyond))
+    }
+    /// Φ(x) + x·φ(x), where φ is the density: the derivative of x·Φ(x).
+    #[inline(always)]
+    fn normal_slope(self) -> Self {
+        if let Some(slope) = self.stepwise(&normal::SLOPE) {
+            return slope;
+        }
+        let [e, beyond] = self.gauss();
+        let below = Self::sel(self.lt(Self::c(0.0)), beyond, Self::c(1.0).sub(beyond));
+        self.fma(e.mul(Self::c(FRAC_1_SQRT_2PI)), below)
     }
     /// Sine of an angle in radians.
     fn sin(self) -> Self;
@@ -217,6 +247,20 @@ pub trait Lane: Copy + Send + Sync + 'static {
     /// # Safety
     /// `p` is valid for writing `n` bytes.
     unsafe fn store_mask(m: Self::M, p: *mut u8, n: usize);
+    /// Which of `W` bytes are not 0.
+    ///
+    /// # Safety
+    /// `p` is valid for reading `W` bytes.
+    #[inline(always)]
+    unsafe fn load_mask(p: *const u8) -> Self::M {
+        let mut b = [Self::T::default(); 16];
+        for (i, v) in b[..Self::W].iter_mut().enumerate() {
+            // SAFETY: readable by the caller's contract.
+            *v = Self::T::from_f64(unsafe { p.add(i).read() }.into());
+        }
+        // SAFETY: `b` holds 16 elements and no lane has more.
+        Self::splat(Self::T::default()).lt(unsafe { Self::load(b.as_ptr()) })
+    }
     /// Reads the first `n` ≤ `W` two-byte numbers; the rest are 0.
     ///
     /// # Safety
@@ -242,6 +286,30 @@ pub trait Lane: Copy + Send + Sync + 'static {
             // SAFETY: writable by the caller's contract.
             unsafe { p.add(i).write(H::from_f32(v.to_f64() as f32)) };
         }
+    }
+    /// The elements of `p` that `W` indices name; those below 0 count from `n`.
+    ///
+    /// # Safety
+    /// `p` is valid for reading `n` elements, `indices` for `W`, which lie in `-n..n`.
+    #[inline(always)]
+    unsafe fn pick(p: *const Self::T, n: i32, indices: *const i32) -> Self {
+        let mut b = [Self::T::default(); 16];
+        for (k, v) in b[..Self::W].iter_mut().enumerate() {
+            // SAFETY: by the contract.
+            unsafe {
+                let i = *indices.add(k);
+                *v = *p.add((if i < 0 { i + n } else { i }) as usize);
+            }
+        }
+        // SAFETY: `b` holds 16 elements and no lane has more.
+        unsafe { Self::load(b.as_ptr()) }
+    }
+    /// The elements of a table whose indices are the lowest five bits of each element; `None` where
+    /// that is not fast.
+    #[inline(always)]
+    fn look_up(table: &[f32; 32], indices: Self) -> Option<Self> {
+        let _ = (table, indices);
+        None
     }
     /// Keeps the first `n` elements; the rest become `other`'s.
     fn keep(self, n: usize, other: Self) -> Self;

@@ -1,35 +1,110 @@
 //! Selection by a mask of bytes.
 
-use super::Src;
-use crate::lanes::{Arch, Kernel, dispatch};
+use super::{Ready, Src, load, put, streams};
+use crate::lanes::{Arch, Float, Kernel, Lane, dispatch, fence};
 
 struct Select<U> {
     mask: Src<u8>,
-    a: Src<U>,
-    b: Src<U>,
+    x: [Src<U>; 2],
     y: *mut U,
+    rest: Option<*mut U>,
     n: usize,
+    past: bool,
 }
 
 impl<U: Bits> Kernel for Select<U> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
-        let Self { mask, a, b, y, n } = self;
-        // SAFETY: `select`'s contract: a run has `n` elements, a single source one, and `y`
-        // overlaps no source.
+        let Self { mask, x: [a, b], y, rest, n, past } = self;
+        // SAFETY: `select`'s contract: a run has `n` elements, a single source one, and results
+        // overlap nothing. Registers move elements of their size, whatever they mean.
         unsafe {
             if mask.single {
-                let x = if *mask.ptr != 0 { a } else { b };
-                if x.single {
-                    std::slice::from_raw_parts_mut(y, n).fill(*x.ptr);
-                } else {
-                    x.ptr.copy_to_nonoverlapping(y, n);
-                }
+                let (x, other) = if *mask.ptr != 0 { (a, b) } else { (b, a) };
+                fill(x, y, n);
+                rest.inspect(|rest| fill(other, *rest, n));
                 return;
             }
-            runs(mask.ptr, [a, b], y, n);
+            let moved = match size_of::<U>() {
+                4 if A::F32::W > 1 => {
+                    let x = [a.cast(), b.cast()];
+                    registers::<f32, A>(mask.ptr, x, y.cast(), rest.map(|p| p.cast()), n, past)
+                }
+                8 if A::F64::W > 1 => {
+                    let x = [a.cast(), b.cast()];
+                    registers::<f64, A>(mask.ptr, x, y.cast(), rest.map(|p| p.cast()), n, past)
+                }
+                _ => 0,
+            };
+            let (mask, n) = (mask.ptr.add(moved), n - moved);
+            let [a, b] = [a, b].map(|x| x.from(moved));
+            runs(mask, [a, b], y.add(moved), n);
+            rest.inspect(|rest| runs(mask, [b, a], rest.add(moved), n));
         }
+    }
+}
+
+/// Whole registers of elements; returns how many elements they were.
+///
+/// # Safety
+/// As [`select`], for elements of `T`'s size, and the mask is a run.
+#[inline(always)]
+unsafe fn registers<T: Float, A: Arch>(
+    mask: *const u8,
+    x: [Src<T>; 2],
+    y: *mut T,
+    rest: Option<*mut T>,
+    n: usize,
+    past: bool,
+) -> usize {
+    let w = <T::Lane<A> as Lane>::W;
+    let past = past && streams(y) && rest.is_none_or(streams);
+    let whole = n - n % w;
+    // SAFETY: by the contract; as in `Forward`.
+    unsafe {
+        let ready = Ready::new(x);
+        let (p, m) = ready.runs();
+        for i in (0..whole).step_by(w) {
+            let [a, b] = load::<T, A, 2>(p, m, i, w);
+            let mask = <T::Lane<A> as Lane>::load_mask(mask.add(i));
+            put(Lane::sel(mask, a, b), y.add(i), past);
+            if let Some(rest) = rest {
+                put(Lane::sel(mask, b, a), rest.add(i), past);
+            }
+        }
+    }
+    if past {
+        fence();
+    }
+    whole
+}
+
+/// Writes `n` elements of a source.
+///
+/// # Safety
+/// As [`select`].
+#[inline(always)]
+unsafe fn fill<U: Copy>(x: Src<U>, y: *mut U, n: usize) {
+    // SAFETY: by the contract.
+    unsafe {
+        if x.single {
+            std::slice::from_raw_parts_mut(y, n).fill(*x.ptr);
+        } else {
+            x.ptr.copy_to_nonoverlapping(y, n);
+        }
+    }
+}
+
+impl<U> Src<U> {
+    /// The source from element `i` on.
+    fn from(self, i: usize) -> Src<U> {
+        Src { ptr: if self.single { self.ptr } else { self.ptr.wrapping_add(i) }, ..self }
+    }
+
+    /// The source as elements of another type.
+    fn cast<V>(self) -> Src<V> {
+        Src { ptr: self.ptr.cast(), single: self.single }
     }
 }
 
@@ -86,14 +161,23 @@ unsafe fn runs<U: Bits>(mask: *const u8, [a, b]: [Src<U>; 2], y: *mut U, n: usiz
     }
 }
 
-/// `y[i] = mask[i] ≠ 0 ? a[i] : b[i]` for i < n, of elements that are only moved.
+/// `y[i] = mask[i] ≠ 0 ? a[i] : b[i]` for i < n, of elements that are only moved, and `rest[i]`, if
+/// there is such a result, the other one of the two. Results go `past` the caches where the machine
+/// can.
 ///
 /// # Safety
-/// Sources are readable for `n` elements (one, if single) and `y` is writable for `n`, all of them
-/// initialised; `y` overlaps no source.
+/// Sources are readable for `n` elements (one, if single) and results writable for `n`, all of them
+/// initialised; results overlap nothing.
 #[inline]
-pub unsafe fn select<U: Bits>(mask: Src<u8>, a: Src<U>, b: Src<U>, y: *mut U, n: usize) {
-    dispatch(Select { mask, a, b, y, n });
+pub unsafe fn select<U: Bits>(
+    mask: Src<u8>,
+    x: [Src<U>; 2],
+    y: *mut U,
+    rest: Option<*mut U>,
+    n: usize,
+    past: bool,
+) {
+    dispatch(Select { mask, x, y, rest, n, past });
 }
 
 #[cfg(test)]
@@ -113,12 +197,19 @@ mod tests {
                 let a_at = Src { ptr: &raw const a[at(p, 0)], single: p };
                 let b_at = Src { ptr: &raw const b[at(q, 0)], single: q };
                 for isa in available() {
-                    let mut y = vec![U::default(); n];
-                    // SAFETY: runs have `n` elements, single sources one.
-                    with_isa(*isa, || unsafe { select(mask_at, a_at, b_at, y.as_mut_ptr(), n) });
-                    for i in 0..n {
-                        let want = if mask[at(m, i)] != 0 { a[at(p, i)] } else { b[at(q, i)] };
-                        assert_eq!(y[i], want, "{isa:?} {case} {i} of {n}");
+                    for both in [false, true] {
+                        let (mut y, mut z) = (vec![U::default(); n], vec![U::default(); n]);
+                        let (to, rest) = (y.as_mut_ptr(), both.then_some(z.as_mut_ptr()));
+                        let x = [a_at, b_at];
+                        // SAFETY: runs have `n` elements, single sources one.
+                        with_isa(*isa, || unsafe { select(mask_at, x, to, rest, n, false) });
+                        for i in 0..n {
+                            let (a, b) = (a[at(p, i)], b[at(q, i)]);
+                            let (want, other) = if mask[at(m, i)] != 0 { (a, b) } else { (b, a) };
+                            assert_eq!(y[i], want, "{isa:?} {case} {i} of {n}");
+                            let other = if both { other } else { U::default() };
+                            assert_eq!(z[i], other, "{isa:?} {case} {i} of {n}");
+                        }
                     }
                 }
             }
