@@ -51,17 +51,22 @@ audit:
 	cargo deny check advisories || echo "advisories: the database could not be fetched"
 
 # Tengen beside PyTorch, which gets an environment of its own unless TORCH_PYTHON is an interpreter
-# that has it, and beside MegEngine 1.13 where MEGENGINE_PYTHON is one that has that.
+# that has it, beside MegEngine 1.13 where MEGENGINE_PYTHON is one that has that, and with CANDLE=1
+# beside candle, which is fetched and built for it.
 ifndef TORCH_PYTHON
 TORCH_PYTHON := $(CURDIR)/.venv-torch/bin/python
 TORCH_READY := .venv-torch/ready
 endif
-export TORCH_PYTHON MEGENGINE_PYTHON
+ifdef CANDLE
+LIBRARY := $(if $(filter Darwin,$(shell uname)),dylib,so)
+COMPARE_CANDLE := target/candle/release/libcompare_candle.$(LIBRARY)
+endif
+export TORCH_PYTHON MEGENGINE_PYTHON COMPARE_CANDLE
 
-bench: build $(TORCH_READY)
+bench: build $(TORCH_READY) $(COMPARE_CANDLE)
 	$(BIN)/python -m benches.compare
 
-bench-quick: build $(TORCH_READY)
+bench-quick: build $(TORCH_READY) $(COMPARE_CANDLE)
 	$(BIN)/python -m benches.compare --quick
 
 # How time and memory grow with size and threads; the tables go to docs/performance.md.
@@ -75,6 +80,12 @@ bench-kernels:
 # Instructions of small operators, by valgrind, held to benches/instructions/baseline.json.
 bench-instructions:
 	$(PYTHON) -m benches.instructions
+
+# For this machine's processor: candle's own loops are wider for it, and convolutions, exp and GELU
+# take about a seventh less time.
+target/candle/release/libcompare_candle.%: $(wildcard benches/candle/Cargo.*) benches/candle/src/lib.rs
+	RUSTFLAGS="-C target-cpu=native" cargo build --release --locked \
+		--manifest-path benches/candle/Cargo.toml --target-dir target/candle
 
 .venv-torch/ready:
 	$(PYTHON) -m venv .venv-torch

@@ -35,6 +35,8 @@ def parse():
     parser.add_argument("--list", action="store_true", help="lists the workloads")
     parser.add_argument("--torch-python", default=os.environ.get("TORCH_PYTHON"))
     parser.add_argument("--megengine-python", default=os.environ.get("MEGENGINE_PYTHON"))
+    parser.add_argument("--candle", metavar="LIBRARY", default=os.environ.get("COMPARE_CANDLE"),
+                        help="the library that benches/candle builds")
     return parser.parse_args()
 
 
@@ -146,7 +148,7 @@ def main():
     if options.list:
         print("\n".join(f"{w.group:14s} {w.name}" for w in selected))
         return
-    columns = peers(options.torch_python, options.megengine_python)
+    columns = peers(options.torch_python, options.megengine_python, options.candle)
     if options.peers:
         columns = [p for p in columns if p.name in ("tengen", *options.peers.split(","))]
     cores = len(os.sched_getaffinity(0))

@@ -43,8 +43,9 @@ class Peer:
         return Process(self, threads)
 
 
-def peers(torch_python, megengine_python):
-    """Tengen, PyTorch as installed, PyTorch with an allocator that keeps its memory, MegEngine."""
+def peers(torch_python, megengine_python, candle=None):
+    """Tengen, PyTorch as installed, PyTorch with an allocator that keeps its memory, MegEngine,
+    and candle, whose library is at the path ``candle``."""
     found = [Peer("tengen", "Tengen", "megengine", sys.executable, {})]
     if torch_python:
         found.append(Peer("torch", "PyTorch", "torch", torch_python, {}))
@@ -52,6 +53,9 @@ def peers(torch_python, megengine_python):
     if megengine_python:
         quiet = {"MEGENGINE_LOGGING_LEVEL": "ERROR"}
         found.append(Peer("megengine", "MegEngine 1.13", "megengine", megengine_python, quiet))
+    if candle:
+        library = {"COMPARE_CANDLE": str(Path(candle).resolve())}
+        found.append(Peer("candle", "candle", "candle", sys.executable, library))
     return found
 
 

@@ -28,7 +28,7 @@ class Running:
 
     def __init__(self, workload, face, tiny):
         reset_peak()
-        self.sync = face.sync
+        self.sync, self.least = face.sync, face.least
         timed = workload.timed(face, tiny)
         self.run, self.before = timed.run, timed.before
         self.repeats = 1
@@ -67,7 +67,7 @@ class Running:
         return (clock() - start) / self.repeats, result
 
     def time(self, seconds):
-        """Samples until the time is over; at least one."""
+        """Samples until the time is over; at least one. Work too short for the face is an error."""
         gc.collect()
         gc.disable()
         end = time.perf_counter() + seconds
@@ -80,6 +80,8 @@ class Running:
             elapsed, self.result = self.sample()
             times.append(elapsed)
         gc.enable()
+        if min(times) < self.least:
+            raise NotImplementedError(f"work under {self.least * 1e6:.0f} µs is not timed")
         return times
 
 
@@ -131,7 +133,7 @@ def serve(face, commands, answer):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--face", choices=["megengine", "torch"], required=True)
+    parser.add_argument("--face", choices=["megengine", "torch", "candle"], required=True)
     parser.add_argument("--threads", type=int, required=True)
     options = parser.parse_args()
     # Answers go where stdout was; whatever a library prints goes to stderr.

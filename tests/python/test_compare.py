@@ -1,5 +1,6 @@
 """The workloads of `benches/compare`: well-formed, and each runs under Tengen at a small size."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -47,6 +48,33 @@ def test_every_workload_runs_at_a_small_size(face, group):
         some = face.some(result)
         assert some["values"], workload.name
         assert np.isfinite(some["values"]).all(), workload.name
+
+
+@pytest.mark.skipif(not os.environ.get("COMPARE_CANDLE"), reason="COMPARE_CANDLE is not set")
+@pytest.mark.parametrize(
+    "group, fewest",
+    [("matmul", 10), ("convolution", 22), ("elementwise", 62), ("reduction", 14), ("pooling", 4),
+     ("copy", 6)],
+)
+def test_candle_computes_what_tengen_computes(face, group, fewest):
+    candle, done = open_face("candle", 1), 0
+    for workload in (w for w in workloads.ALL if w.group == group):
+        try:
+            theirs = candle.some(workload.timed(candle, tiny=True).run())
+        except NotImplementedError:
+            continue
+        ours = face.some(workload.timed(face, tiny=True).run())
+        results = {"tengen": report.Result(some=ours), "candle": report.Result(some=theirs)}
+        assert report.differing(workload, results) == [], workload.name
+        assert ours["shape"] == theirs["shape"], workload.name
+        done += 1
+    assert done >= fewest
+
+
+def test_candle_without_its_library_is_an_import_error(monkeypatch):
+    monkeypatch.delenv("COMPARE_CANDLE", raising=False)
+    with pytest.raises(ImportError, match="CANDLE=1"):
+        open_face("candle", 1)
 
 
 def test_the_flops_of_resnet_are_those_of_its_layers():

@@ -1,6 +1,7 @@
-"""The two faces of the peers: MegEngine's API (Tengen and MegEngine 1.13), and PyTorch's.
+"""The faces of the peers: MegEngine's API (Tengen and MegEngine 1.13), PyTorch's, and candle's.
 
-Both have the methods of `base.Face`, and the same functions under the same names.
+They have the methods of `base.Face`, and the same functions under the same names, candle's some of
+them.
 """
 
 
@@ -10,6 +11,10 @@ def open_face(name, threads):
         from .torch_face import TorchFace
 
         return TorchFace(threads)
+    if name == "candle":
+        from .candle_face import CandleFace
+
+        return CandleFace(threads)
     from .megengine_face import MegEngineFace
 
     return MegEngineFace(threads)
