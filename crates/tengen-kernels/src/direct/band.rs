@@ -1,6 +1,6 @@
 //! The part of an image that a block of results needs, with zeros around the image.
 
-use super::plan::{Axis, Block, Direct};
+use super::plan::{Axis, Block, Part};
 use crate::lanes::{Arch, Float, Lane, prefetch};
 use std::ops::Range;
 
@@ -33,7 +33,7 @@ fn first(axis: &Axis, slot: usize, window: usize) -> isize {
 /// plan's layout.
 #[inline(always)]
 pub(super) unsafe fn fill<A: Arch, T: Float>(
-    plan: &Direct,
+    plan: &Part,
     channels: Range<usize>,
     block: &Block,
     image: *const T,
@@ -56,15 +56,11 @@ pub(super) unsafe fn fill<A: Arch, T: Float>(
             unsafe {
                 let to = band.add(line + column_slot * layout.columns);
                 if r < low || r >= high {
-                    to.write_bytes(0, layout.columns);
+                    clear::<A, T>(to, layout.columns);
                     continue;
                 }
-                if from > 0 {
-                    to.write_bytes(0, from);
-                }
-                if end < layout.columns {
-                    to.add(end).write_bytes(0, layout.columns - end);
-                }
+                clear::<A, T>(to, from);
+                clear::<A, T>(to.add(end), layout.columns - end);
                 let row = image.add((c * h + y as usize) * w).wrapping_offset(x);
                 if column_slot == 0 {
                     let ahead = row.wrapping_add(AHEAD * h * w);
@@ -76,6 +72,19 @@ pub(super) unsafe fn fill<A: Arch, T: Float>(
                 copy::<A, T>(row, plan.columns.step, to.add(from), end - from);
             }
         }
+    }
+}
+
+/// Writes `n` zeros; a few of them mostly, for which a call takes longer.
+///
+/// # Safety
+/// `to` is writable for `n` elements.
+#[inline(always)]
+unsafe fn clear<A: Arch, T: Float>(to: *mut T, n: usize) {
+    let zero = <T::Lane<A>>::splat(T::default());
+    for i in (0..n).step_by(<T::Lane<A>>::W) {
+        // SAFETY: by the contract.
+        unsafe { zero.store_n(to.add(i), <T::Lane<A>>::W.min(n - i)) };
     }
 }
 

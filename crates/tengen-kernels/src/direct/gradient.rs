@@ -2,7 +2,7 @@
 //! covers, summed over positions.
 
 use super::band;
-use super::plan::{Block, Direct, NEAR, tile};
+use super::plan::{Block, NEAR, Part, tile};
 use super::tiles::STEPS;
 use crate::conv::Geometry;
 use crate::gemm::Strided;
@@ -24,7 +24,7 @@ const COLUMNS: usize = 256;
 /// band. Some blocks each are summed apart and added up in the end, so that workers need not wait for
 /// one another. How many does not depend on the number of workers.
 pub struct ToFilter {
-    plan: Direct,
+    plan: Part,
     /// Positions of the largest block.
     positions: usize,
 }
@@ -51,7 +51,7 @@ pub struct Gradients<T> {
 impl ToFilter {
     /// `None` if there is no memory for the plan.
     pub fn new<T>(g: &Geometry) -> Option<ToFilter> {
-        let plan = Direct::to_filter::<T>(g)?;
+        let plan = Part::to_filter::<T>(g)?;
         let blocks = (0..plan.blocks()).map(|i| plan.block(i));
         let positions = blocks.map(|b| b.rows.len() * b.columns.len()).max().unwrap_or(0);
         Some(ToFilter { plan, positions })
@@ -206,7 +206,7 @@ impl ToFilter {
 }
 
 struct Fill<'a, T> {
-    plan: &'a Direct,
+    plan: &'a Part,
     channels: Range<usize>,
     block: &'a Block,
     image: *const T,
@@ -225,7 +225,7 @@ impl<T: Float> Kernel for Fill<'_, T> {
 /// A block's sums: `[tile of output channels][column][channel]`.
 #[derive(Clone, Copy)]
 struct Sums<'a, T> {
-    plan: &'a Direct,
+    plan: &'a Part,
     /// Positions of the block, and of a row of it.
     positions: (usize, usize),
     band: *const T,

@@ -5,8 +5,9 @@
 //! whatever the step of the window, because columns and rows are kept apart by their remainder to
 //! the step. A tile of results in registers, some positions × two registers of output channels,
 //! then takes one broadcast value per position and tap, and no operand is ever gathered. Where output
-//! channels are too few for that, registers hold neighbouring positions (`strips`). The gradient to the input is a sum of the same kind for each remainder of the image's places to the
-//! step ([`Direct::to_input`]).
+//! channels are too few for that, registers hold neighbouring positions (`strips`). The gradient to the
+//! input is a sum of the same kind for each remainder of the image's places to the step
+//! ([`Direct::to_input`]).
 
 mod band;
 mod gradient;
@@ -17,15 +18,15 @@ mod tests;
 mod tiles;
 
 pub use gradient::{Gradients, ToFilter};
-pub use plan::Direct;
 
+use crate::conv::Geometry;
 use crate::gemm::Strided;
 use crate::lanes::{Arch, Float, Kernel, dispatch, isa};
 use crate::pool::{self, Shared};
 use crate::winograd::Epilogue;
-use plan::{Block, tile};
+use plan::{Block, Part, tile};
 use std::ops::Range;
-use tiles::Tile;
+use tiles::{Sums, Tile};
 
 /// Tasks that a call is divided into at least, if the results allow.
 const TASKS: usize = 8;
@@ -47,11 +48,29 @@ pub struct Images<T> {
     pub out_step: usize,
 }
 
+/// A convolution, or its gradient to the input: sums over taps and channels for every position of a
+/// grid, or of several that share the results' places.
+#[derive(Clone, Debug)]
+pub struct Direct(Vec<Part>);
+
 impl Direct {
+    /// The convolution; `None` if there is no memory for the plan.
+    pub fn forward<T>(g: &Geometry) -> Option<Direct> {
+        let mut parts = Vec::new();
+        parts.try_reserve(1).ok()?;
+        parts.push(Part::forward::<T>(g)?);
+        Some(Direct(parts))
+    }
+
+    /// The gradient to the input: a part for each remainder of the image's places to the stride.
+    /// `None` if there is no memory for the plans.
+    pub fn to_input<T>(g: &Geometry) -> Option<Direct> {
+        Part::to_input::<T>(g).map(Direct)
+    }
+
     /// Elements of one group's packed filters.
     pub fn packed_len<T: Float>(&self) -> usize {
-        let (across, width, _) = tile::<T>(self.outs);
-        self.outs.next_multiple_of(across * width) * self.channels * self.taps.len()
+        self.0.first().map_or(0, Part::packed_len::<T>)
     }
 
     /// Elements of workspace for `workers` workers.
@@ -59,52 +78,46 @@ impl Direct {
         workers * self.band_len()
     }
 
-    /// Packs the filters of all groups: for each block of output channels, input channel and tap, the
-    /// factors of the block's channels.
+    fn band_len(&self) -> usize {
+        self.0.iter().map(Part::band_len).max().unwrap_or(0)
+    }
+
+    /// Packs the filters of all groups, for all parts: for each block of output channels, input
+    /// channel and place of a filter, the factors of the block's channels.
     ///
     /// # Safety
     /// `filters` has the filters that the plan was made for, group after group; `packed` is writable
     /// for [`packed_len`](Self::packed_len) elements of each group.
     pub unsafe fn pack<T: Float>(&self, groups: usize, filters: *const T, packed: *mut T) {
-        let (across, width, _) = tile::<T>(self.outs);
-        let (columns, taps) = (across * width, self.taps.len());
+        let Some(&Part { outs, channels, filter, area, .. }) = self.0.first() else { return };
+        let (across, width, _) = tile::<T>(outs);
+        let columns = across * width;
         let (packed, filters) = (Shared(packed), Shared(filters.cast_mut()));
-        // Taps that lie one after the other are packed together, channels too where they follow.
-        let whole = self.contiguous() && self.filter.1 == taps;
-        let blocks = self.outs.div_ceil(columns);
-        let group_len = (self.outs * self.filter.0).max(self.channels * self.filter.1);
+        let blocks = outs.div_ceil(columns);
+        let group_len = (outs * filter.0).max(channels * filter.1);
         pool::for_each(groups * blocks, |i| {
             let (group, block) = (i / blocks, i % blocks);
-            let n = columns.min(self.outs - block * columns);
-            let out = packed.at(i * columns * self.channels * taps);
-            let pack = |at: usize, steps: usize, channel: usize, tap: usize| {
-                let start = group * group_len + block * columns * self.filter.0 + at;
-                let outer = self.filter.0 as isize;
+            let n = columns.min(outs - block * columns);
+            let out = packed.at(i * columns * channels * area);
+            let pack = |channel: usize, channels: usize| {
+                let start = group * group_len + block * columns * filter.0 + channel * filter.1;
+                let outer = filter.0 as isize;
                 let source = Strided { ptr: filters.at(start).cast_const(), outer, inner: 1 };
                 // SAFETY: the filters exist by the contract; each block has a part of `packed` of
-                // its own, with `columns` places for every channel and tap.
+                // its own, with `columns` places for every channel and place of a filter.
                 unsafe {
-                    let dst = out.add((channel * taps + tap) * columns);
-                    source.pack(0, n, 0..steps, dst, columns);
+                    let dst = out.add(channel * area * columns);
+                    source.pack(0, n, 0..channels * area, dst, columns);
                 }
             };
             if n < columns {
                 // SAFETY: the block's part of `packed`.
-                unsafe { out.write_bytes(0, columns * self.channels * taps) };
+                unsafe { out.write_bytes(0, columns * channels * area) };
             }
-            if whole {
-                return pack(0, self.channels * taps, 0, 0);
+            if filter.1 == area {
+                return pack(0, channels);
             }
-            for channel in 0..self.channels {
-                let start = channel * self.filter.1;
-                if self.contiguous() {
-                    pack(start, taps, channel, 0);
-                } else {
-                    for (i, tap) in self.taps.iter().enumerate() {
-                        pack(start + tap.filter, 1, channel, i);
-                    }
-                }
-            }
+            (0..channels).for_each(|channel| pack(channel, 1));
         });
     }
 
@@ -112,8 +125,8 @@ impl Direct {
     ///
     /// # Safety
     /// `packed` holds filters packed by [`pack`](Self::pack) for as many groups and on this
-    /// instruction set, `work` is writable for [`workspace_len`](Self::workspace_len) elements, and `images` has the images
-    /// and, for writing, the results that the plan was made for.
+    /// instruction set, `work` is writable for [`workspace_len`](Self::workspace_len) elements, and
+    /// `images` has the images and, for writing, the results that the plan was made for.
     pub unsafe fn run<'a, T: Float>(
         &self,
         images: Images<T>,
@@ -122,37 +135,38 @@ impl Direct {
         work: *mut T,
         epilogue: Epilogue<'a, T>,
     ) {
-        let (across, width, _) = tile::<T>(self.outs);
-        let columns = self.outs.div_ceil(across * width);
-        let blocks = self.blocks();
-        let units = images.n * blocks;
-        if units == 0 {
-            return;
-        }
-        // Few blocks: output channels are shared out too.
-        let parts = TASKS.div_ceil(units).min(columns).max(1);
         let (band, filters) = (self.band_len(), self.packed_len::<T>());
         let (image, out) = (Shared(images.image.cast_mut()), Shared(images.out));
         let (packed, work) = (Shared(packed.cast_mut()), Shared(work));
         let isa = isa();
-        pool::share(workers, units * parts, |worker, task| {
-            let (unit, part) = (task / parts, task % parts);
-            let (i, block) = (unit / blocks, self.block(unit % blocks));
+        let cuts: Vec<Cut<'_>> = self.0.iter().map(|part| Cut::new::<T>(part, images.n)).collect();
+        let tasks = cuts.iter().map(|cut| cut.tasks()).sum();
+        pool::share(workers, tasks, |worker, mut task| {
+            let Some(cut) = cuts.iter().find(|cut| {
+                let here = task < cut.tasks();
+                task -= if here { 0 } else { cut.tasks() };
+                here
+            }) else {
+                return;
+            };
+            let Cut { part, blocks, columns, shares, .. } = *cut;
+            let (unit, share) = (task / shares, task % shares);
+            let (i, block) = (unit / blocks, part.block(unit % blocks));
             // The block that this worker probably has next.
-            let next = unit + workers.div_ceil(parts);
-            let (k, next) = (next / blocks, self.block(next % blocks));
+            let next = unit + workers.div_ceil(shares);
+            let (k, next) = (next / blocks, part.block(next % blocks));
             let group = i % images.groups;
-            let channels = |values: Option<&'a [T]>| values.map(|v| &v[group * self.outs..]);
+            let channels = |values: Option<&'a [T]>| values.map(|v| &v[group * part.outs..]);
             debug_assert!(crate::lanes::isa() == isa);
             dispatch(Task {
-                plan: self,
+                plan: part,
                 block,
                 image: image.at(i * images.image_step).cast_const(),
-                next: image.at(k * images.image_step + self.first(&next)).cast_const(),
+                next: image.at(k * images.image_step + part.first(&next)).cast_const(),
                 out: out.at(i * images.out_step),
                 packed: packed.at(group * filters).cast_const(),
                 band: work.at(worker * band),
-                columns: part * columns / parts..(part + 1) * columns / parts,
+                columns: share * columns / shares..(share + 1) * columns / shares,
                 epilogue: Epilogue {
                     bias: channels(epilogue.bias),
                     slope: channels(epilogue.slope),
@@ -163,9 +177,37 @@ impl Direct {
     }
 }
 
+/// How a part's results are shared out.
+struct Cut<'a> {
+    part: &'a Part,
+    /// Blocks of an image.
+    blocks: usize,
+    /// Blocks of all images.
+    units: usize,
+    /// Blocks of output channels.
+    columns: usize,
+    /// Tasks that a block is divided into.
+    shares: usize,
+}
+
+impl Cut<'_> {
+    fn new<T: Float>(part: &Part, images: usize) -> Cut<'_> {
+        let (across, width, _) = tile::<T>(part.outs);
+        let (blocks, columns) = (part.blocks(), part.outs.div_ceil(across * width));
+        let units = images * blocks;
+        // Few blocks: output channels are shared out too.
+        let shares = TASKS.div_ceil(units.max(1)).min(columns).max(1);
+        Cut { part, blocks, units, columns, shares }
+    }
+
+    fn tasks(&self) -> usize {
+        self.units * self.shares
+    }
+}
+
 /// One block of results of one image, for some blocks of output channels.
 struct Task<'a, T> {
-    plan: &'a Direct,
+    plan: &'a Part,
     block: Block,
     image: *const T,
     /// The first pixel that the block which follows needs, if there is one.
@@ -189,13 +231,14 @@ impl<T: Float> Kernel for Task<'_, T> {
         let strips = self.plan.has_strips::<T>();
         // Positions that stay together, and the most of those in a tile.
         let (unit, most) = if strips { (width, strips::REGISTERS) } else { (1, positions) };
-        let panel = self.plan.channels * self.plan.taps.len() * across * width;
+        let panel = self.plan.channels * self.plan.area * across * width;
         // The next block's part of the image is fetched while this one's sums are made: of every
         // channel, a cache line for each tile.
         let plane = self.plan.image.0 * self.plan.image.1;
         let ahead = 64 / size_of::<T>();
         let lines = self.plan.span().div_ceil(ahead);
         let mut line = 0;
+        let mut sums = Sums::default();
         for column in self.columns.clone() {
             // SAFETY: filters were packed for every block of output channels.
             let filters = unsafe { self.packed.add(column * panel) };
@@ -227,7 +270,7 @@ impl<T: Float> Kernel for Task<'_, T> {
                     };
                     line += 1;
                     // SAFETY: the band holds what the block's taps read, and the results exist.
-                    unsafe { tile.run::<A>() };
+                    unsafe { tile.run::<A>(&mut sums) };
                 }
             }
         }

@@ -66,7 +66,7 @@ impl Axis {
 /// A sum over taps and channels for every position of a grid: a convolution, or one part of its
 /// gradient to the input. See the [module](super).
 #[derive(Clone, Debug)]
-pub struct Direct {
+pub(super) struct Part {
     /// Planes summed over.
     pub(super) channels: usize,
     /// Planes that result.
@@ -85,6 +85,8 @@ pub struct Direct {
     pub(super) pitch: (usize, usize),
     /// Elements of the filters from one output and one input channel to the next.
     pub(super) filter: (usize, usize),
+    /// Places of a filter, those that no tap reads included.
+    pub(super) area: usize,
     pub(super) layout: Layout,
 }
 
@@ -120,11 +122,11 @@ pub(super) fn tile<T: Float>(outs: usize) -> (usize, usize, usize) {
     (if outs <= width { 1 } else { most }, width, positions)
 }
 
-impl Direct {
+impl Part {
     /// The convolution.
     ///
     /// `None` if there is no memory for the plan.
-    pub fn forward<T>(g: &Geometry) -> Option<Direct> {
+    pub(super) fn forward<T>(g: &Geometry) -> Option<Part> {
         let area = g.filter.0 * g.filter.1;
         let offset =
             |k: usize, dilation: usize, padding: usize| (k * dilation) as isize - padding as isize;
@@ -138,8 +140,8 @@ impl Direct {
                 t,
             ));
         }
-        let plan = Direct::new((g.c, g.k), g.image, g.out, g.stride, &taps)?;
-        let plan = Direct { filter: (g.taps(), area), ..plan };
+        let plan = Part::new((g.c, g.k), g.image, g.out, g.stride, &taps)?;
+        let plan = Part { filter: (g.taps(), area), area, ..plan };
         // A filter of one tap that reads every pixel where it lies sees no rows.
         let dense = area == 1 && g.stride == (1, 1) && g.padding == (0, 0);
         Some(if dense { plan.flat() } else { plan }.cut(CACHE / size_of::<T>(), COLUMNS))
@@ -148,7 +150,7 @@ impl Direct {
     /// The parts of the gradient to the input, each for pixels of one remainder to the stride.
     ///
     /// `None` if there is no memory for the plans.
-    pub fn to_input<T>(g: &Geometry) -> Option<Vec<Direct>> {
+    pub(super) fn to_input<T>(g: &Geometry) -> Option<Vec<Part>> {
         let area = g.filter.0 * g.filter.1;
         let (s, (h, w)) = (g.stride, g.image);
         let mut parts = Vec::new();
@@ -169,13 +171,14 @@ impl Direct {
                 }
             }
             let grid = ((h - a).div_ceil(s.0), (w - b).div_ceil(s.1));
-            let plan = Direct::new((g.k, g.c), g.out, grid, (1, 1), &taps)?;
+            let plan = Part::new((g.k, g.c), g.out, grid, (1, 1), &taps)?;
             let dense = area == 1 && s == (1, 1) && g.padding == (0, 0);
-            let plan = Direct {
+            let plan = Part {
                 plane: h * w,
                 start: a * w + b,
                 pitch: (s.0 * w, s.1),
                 filter: (area, g.taps()),
+                area,
                 ..plan
             };
             parts.try_reserve(1).ok()?;
@@ -188,8 +191,8 @@ impl Direct {
     /// after the other in a plane.
     ///
     /// `None` if there is no memory for the plan.
-    pub(super) fn to_filter<T>(g: &Geometry) -> Option<Direct> {
-        let plan = Direct::forward::<T>(g)?;
+    pub(super) fn to_filter<T>(g: &Geometry) -> Option<Part> {
+        let plan = Part::forward::<T>(g)?;
         let columns = if plan.grid.0 == 1 {
             CACHE / (plan.channels * size_of::<T>()).max(1)
         } else {
@@ -208,7 +211,7 @@ impl Direct {
         grid: (usize, usize),
         step: (usize, usize),
         taps: &[(isize, isize, usize)],
-    ) -> Option<Direct> {
+    ) -> Option<Part> {
         let axis = |pick: fn(&(isize, isize, usize)) -> isize, step: usize| {
             let mut offsets = Vec::new();
             offsets.try_reserve_exact(taps.len()).ok()?;
@@ -223,9 +226,9 @@ impl Direct {
             all.push(Tap { row, column, filter: tap.2, offset: 0 });
         }
         let (plane, pitch) = (grid.0 * grid.1, (grid.1, 1));
-        let (start, filter) = (0, (0, 0));
+        let (start, filter, area) = (0, (0, 0), 0);
         let (taps, layout) = (all, Layout::default());
-        Some(Direct {
+        Some(Part {
             channels,
             outs,
             image,
@@ -237,19 +240,15 @@ impl Direct {
             start,
             pitch,
             filter,
+            area,
             layout,
         })
     }
 
     /// The same for planes seen as one row.
-    fn flat(self) -> Direct {
+    fn flat(self) -> Part {
         let row = |(h, w): (usize, usize)| (1, h * w);
-        Direct { image: row(self.image), grid: row(self.grid), ..self }
-    }
-
-    /// Whether the taps are all places of the filters, in order.
-    pub(super) fn contiguous(&self) -> bool {
-        self.taps.iter().enumerate().all(|(i, t)| t.filter == i)
+        Part { image: row(self.image), grid: row(self.grid), ..self }
     }
 
     /// Cuts the grid into blocks of at most `columns` whose part of the image is no more than `cache`
@@ -270,6 +269,12 @@ impl Direct {
             tap.offset = line + tap.column.slot * columns + tap.column.index;
         }
         self
+    }
+
+    /// Elements of one group's packed filters.
+    pub(super) fn packed_len<T: Float>(&self) -> usize {
+        let (across, width, _) = tile::<T>(self.outs);
+        self.outs.next_multiple_of(across * width) * self.channels * self.area
     }
 
     /// Number of blocks.

@@ -1,14 +1,14 @@
 //! A strip of results: registers of neighbouring positions × a few output channels. Where output
 //! channels would leave most of a register empty, this fills it.
 
-use super::plan::{Direct, tile};
-use super::tiles::{STEPS, Tile};
+use super::plan::{Part, tile};
+use super::tiles::{STEPS, Tile, put};
 use crate::lanes::{Arch, Float, Lane, prefetch};
 
 /// The most registers of positions in a strip.
 pub(super) const REGISTERS: usize = 3;
 
-impl Direct {
+impl Part {
     /// Whether registers of positions are fuller than registers of output channels.
     pub(super) fn has_strips<T: Float>(&self) -> bool {
         let (_, width, _) = tile::<T>(self.outs);
@@ -43,7 +43,6 @@ impl<T: Float> Tile<'_, T> {
         let zero = L::splat(T::default());
         let part = (STEPS / plan.taps.len().max(1)).max(1);
         let start = self.at.0 * layout.row + self.at.1;
-        let mut w = self.filters;
         let mut channel = 0;
         // SAFETY: the filters have a register for every channel and tap; the band has every channel
         // and tap, and a register beyond the last position; `sums` has room.
@@ -54,8 +53,9 @@ impl<T: Float> Tile<'_, T> {
                 for c in channel..end {
                     prefetch(self.ahead.0.wrapping_add(c * self.ahead.1));
                     let x = self.band.add(c * layout.plane + start);
+                    let w = self.filters.add(c * plan.area * L::W);
                     for tap in &plan.taps {
-                        let x = x.add(tap.offset);
+                        let (x, w) = (x.add(tap.offset), w.add(tap.filter * L::W));
                         let mut y = [zero; V];
                         for (v, y) in y.iter_mut().enumerate() {
                             *y = L::load(x.add(v * L::W));
@@ -66,7 +66,6 @@ impl<T: Float> Tile<'_, T> {
                                 row[v] = Lane::fma(w, y[v], row[v]);
                             }
                         }
-                        w = w.add(L::W);
                     }
                 }
                 for (k, row) in acc.iter().enumerate() {
@@ -85,13 +84,7 @@ impl<T: Float> Tile<'_, T> {
                 let at = k * plan.plane + place + v * L::W * plan.pitch.1;
                 let to = self.out.add(at);
                 let row = self.epilogue.apply(row, self.first + k, (at, plan.pitch.1), n);
-                if plan.pitch.1 == 1 {
-                    row.store_n(to, n);
-                } else {
-                    for (j, v) in row.to_array()[..n].iter().enumerate() {
-                        *to.add(j * plan.pitch.1) = *v;
-                    }
-                }
+                put(row, to, plan.pitch.1, n);
             }
         }
     }

@@ -75,9 +75,9 @@ fn geometries() -> Vec<Geometry> {
     ]
 }
 
-/// Runs plans over two images and gives the results as f64, of which each has `out_len`.
+/// Runs a plan over two images and gives the results as f64, of which each has `out_len`.
 fn run<T: Float>(
-    plans: &[Direct],
+    plan: &Direct,
     image: &[f64],
     image_len: usize,
     filters: &[f64],
@@ -87,22 +87,20 @@ fn run<T: Float>(
     let to = |v: &[f64]| v.iter().map(|v| T::from_f64(*v)).collect::<Vec<T>>();
     let (image, filters) = (to(image), to(filters));
     let mut out = vec![T::from_f64(f64::NAN); 2 * out_len];
-    for plan in plans {
-        let mut packed = vec![T::default(); plan.packed_len::<T>()];
-        let mut work = vec![T::from_f64(f64::NAN); plan.workspace_len(3)];
-        let images = Images {
-            n: 2,
-            groups: 1,
-            image: image.as_ptr(),
-            image_step: image_len,
-            out: out.as_mut_ptr(),
-            out_step: out_len,
-        };
-        // SAFETY: the vectors have the lengths that the functions ask for.
-        unsafe {
-            plan.pack(1, filters.as_ptr(), packed.as_mut_ptr());
-            plan.run(images, packed.as_ptr(), 3, work.as_mut_ptr(), epilogue);
-        }
+    let mut packed = vec![T::default(); plan.packed_len::<T>()];
+    let mut work = vec![T::from_f64(f64::NAN); plan.workspace_len(3)];
+    let images = Images {
+        n: 2,
+        groups: 1,
+        image: image.as_ptr(),
+        image_step: image_len,
+        out: out.as_mut_ptr(),
+        out_step: out_len,
+    };
+    // SAFETY: the vectors have the lengths that the functions ask for.
+    unsafe {
+        plan.pack(1, filters.as_ptr(), packed.as_mut_ptr());
+        plan.run(images, packed.as_ptr(), 3, work.as_mut_ptr(), epilogue);
     }
     out.iter().map(|v| v.to_f64()).collect()
 }
@@ -144,7 +142,7 @@ fn check<T: Float + std::ops::Add<Output = T>>(g: &Geometry, tolerance: f64) {
             dx[a + p] += dy[b + o] * filters[f];
         });
     }
-    let forward = [Direct::forward::<T>(g).unwrap()];
+    let forward = Direct::forward::<T>(g).unwrap();
     let none = Epilogue::default();
     let got = run::<T>(&forward, &image, g.image_len(), &filters, g.out_len(), none);
     let backward = Direct::to_input::<T>(g).unwrap();
@@ -179,9 +177,9 @@ fn sums_are_those_of_the_definition_on_every_instruction_set() {
 
 #[test]
 fn the_epilogue_adds_and_bends_on_every_instruction_set() {
-    let check = |plans: &[Direct], from: usize, outs: usize, plane: usize, filters: &[f64]| {
+    let check = |plan: &Direct, from: usize, outs: usize, plane: usize, filters: &[f64]| {
         let (image, out_len) = (values(2 * from, 1), outs * plane);
-        let run = |e| run::<f64>(plans, &image, from, filters, out_len, e);
+        let run = |e| run::<f64>(plan, &image, from, filters, out_len, e);
         let (bias, slope, residual) = (values(outs, 3), values(outs, 4), values(2 * out_len, 5));
         let plain = run(Epilogue::default());
         let bent =
@@ -197,7 +195,7 @@ fn the_epilogue_adds_and_bends_on_every_instruction_set() {
         with_isa(*isa, || {
             for g in geometries() {
                 let filters = values(g.k * g.taps(), 2);
-                let forward = [Direct::forward::<f64>(&g).unwrap()];
+                let forward = Direct::forward::<f64>(&g).unwrap();
                 check(&forward, g.image_len(), g.k, g.pixels(), &filters);
                 let backward = Direct::to_input::<f64>(&g).unwrap();
                 check(&backward, g.out_len(), g.c, g.image.0 * g.image.1, &filters);

@@ -1,6 +1,6 @@
 //! A tile of results: some positions × some registers of output channels.
 
-use super::plan::Direct;
+use super::plan::Part;
 use crate::lanes::{Arch, Float, Isa, Lane, prefetch};
 use crate::winograd::Epilogue;
 
@@ -11,7 +11,7 @@ pub(super) const STEPS: usize = 512;
 const SUMS: usize = 16 * 32;
 
 pub(super) struct Tile<'a, T> {
-    pub plan: &'a Direct,
+    pub plan: &'a Part,
     pub band: *const T,
     /// The packed filters of the tile's output channels.
     pub filters: *const T,
@@ -34,16 +34,23 @@ pub(super) struct Tile<'a, T> {
     pub ahead: (*const T, usize),
 }
 
+/// What tiles sum outside of registers, and what their rows are brought into order from. It serves
+/// one tile after the other: clearing it takes longer than some of them.
 #[repr(align(64))]
-struct Sums<T>([T; SUMS]);
+pub(super) struct Sums<T>([T; SUMS]);
+
+impl<T: Float> Default for Sums<T> {
+    fn default() -> Self {
+        Sums([T::default(); SUMS])
+    }
+}
 
 impl<T: Float> Tile<'_, T> {
     /// # Safety
     /// The band holds what the taps of these positions read, `filters` the packed filters of these
     /// channels, and the results of the channels that exist are writable.
     #[inline(always)]
-    pub unsafe fn run<A: Arch>(self) {
-        let mut sums = Sums([T::default(); SUMS]);
+    pub unsafe fn run<A: Arch>(self, sums: &mut Sums<T>) {
         let sums = sums.0.as_mut_ptr();
         if self.strips {
             // SAFETY: by the contract.
@@ -77,7 +84,6 @@ impl<T: Float> Tile<'_, T> {
         let zero = L::splat(T::default());
         let part = (STEPS / plan.taps.len().max(1)).max(1);
         let start = self.at.0 * layout.row + self.at.1;
-        let mut w = self.filters;
         let mut channel = 0;
         // SAFETY: the band and the filters have every channel and tap, and `sums` has room.
         unsafe {
@@ -87,13 +93,13 @@ impl<T: Float> Tile<'_, T> {
                 for c in channel..end {
                     prefetch(self.ahead.0.wrapping_add(c * self.ahead.1));
                     let x = self.band.add(c * layout.plane + start);
+                    let w = self.filters.add(c * plan.area * V * L::W);
                     for tap in &plan.taps {
-                        let x = x.add(tap.offset);
+                        let (x, w) = (x.add(tap.offset), w.add(tap.filter * V * L::W));
                         let mut y = [zero; V];
                         for (v, y) in y.iter_mut().enumerate() {
                             *y = L::load(w.add(v * L::W));
                         }
-                        w = w.add(V * L::W);
                         for (i, row) in acc.iter_mut().enumerate() {
                             let x = L::splat(*x.add(i));
                             for v in 0..V {
@@ -138,10 +144,10 @@ impl<T: Float> Tile<'_, T> {
                 // SAFETY: the results of these channels at these positions exist.
                 unsafe {
                     let to = self.out.add(at);
-                    if channels == L::W && plan.pitch.1 == 1 && self.epilogue.is_none() {
+                    if channels == L::W && self.epilogue.is_none() {
                         for (i, row) in square.iter().enumerate() {
                             if i < L::W {
-                                row.store_n(to.add(i * plan.plane), n);
+                                put(*row, to.add(i * plan.plane), plan.pitch.1, n);
                             }
                         }
                         continue;
@@ -149,15 +155,28 @@ impl<T: Float> Tile<'_, T> {
                     for (i, row) in square[..channels].iter().enumerate() {
                         let (at, to) = (at + i * plan.plane, to.add(i * plan.plane));
                         let row = self.epilogue.apply(*row, channel + i, (at, plan.pitch.1), n);
-                        if plan.pitch.1 == 1 {
-                            row.store_n(to, n);
-                        } else {
-                            for (j, v) in row.to_array()[..n].iter().enumerate() {
-                                *to.add(j * plan.pitch.1) = *v;
-                            }
-                        }
+                        put(row, to, plan.pitch.1, n);
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Writes the first `n` elements of a register to every `pitch`-th place.
+///
+/// # Safety
+/// These places are writable, and `n` is no more than the register has.
+#[inline(always)]
+pub(super) unsafe fn put<L: Lane>(row: L, to: *mut L::T, pitch: usize, n: usize) {
+    // SAFETY: by the contract.
+    unsafe {
+        match pitch {
+            1 => row.store_n(to, n),
+            2 => row.store_apart(to, n),
+            _ => {
+                let values = row.to_array();
+                values[..n].iter().enumerate().for_each(|(j, v)| *to.add(j * pitch) = *v);
             }
         }
     }

@@ -192,14 +192,25 @@ unsafe fn from_bfloat(bits: __m256i) -> __m512 {
 unsafe fn to_bfloat(x: __m512) -> __m256i {
     op!({
         let bits = _mm512_castps_si512(x);
-        let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
-        let half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+        let odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(1 << 16));
         let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x);
-        let rounded = _mm512_add_epi32(bits, half);
+        let rounded = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
+        let rounded = _mm512_mask_add_epi32(rounded, odd, rounded, _mm512_set1_epi32(1));
         let rounded = _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x0040_0000));
-        _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded))
+        let upper = _mm512_loadu_si512(UPPER.as_ptr().cast());
+        _mm512_castsi512_si256(_mm512_permutexvar_epi16(upper, rounded))
     })
 }
+
+/// The upper halves of the elements of a register, among its halves.
+const UPPER: [u16; 32] = {
+    let (mut at, mut i) = ([0; 32], 0);
+    while i < 16 {
+        at[i] = 2 * i as u16 + 1;
+        i += 1;
+    }
+    at
+};
 
 /// Pairs of elements, then quadruples within each quarter of a register, then quarters.
 #[inline(always)]
@@ -239,6 +250,19 @@ _mm512_abs_ps _mm512_fmadd_ps _mm512_min_ps _mm512_max_ps _mm512_sqrt_ps _mm512_
 _mm512_and_ps _mm512_or_ps _mm512_cmp_ps_mask _mm512_mask_blend_ps _mm512_roundscale_ps
 _mm512_scalef_ps _mm512_getexp_ps _mm512_getmant_ps _mm512_loadu_ps _mm512_storeu_ps
 _mm512_maskz_loadu_ps _mm512_mask_storeu_ps _mm512_stream_ps transpose_ps, {
+    #[inline(always)]
+    unsafe fn store_apart(self, p: *mut f32, n: usize) {
+        op!({
+            let twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+            let low = _mm512_permutexvar_ps(twice, self.0);
+            _mm512_mask_storeu_ps(p, 0x5555 & Self::first(2 * n.min(8)), low);
+            if n > 8 {
+                let high = _mm512_add_epi32(twice, _mm512_set1_epi32(8));
+                let high = _mm512_permutexvar_ps(high, self.0);
+                _mm512_mask_storeu_ps(p.add(16), 0x5555 & Self::first(2 * n - 16), high);
+            }
+        })
+    }
     #[inline(always)]
     fn look_up(table: &[f32; 32], indices: Self) -> Option<Self> {
         Some(Self(op!({

@@ -242,6 +242,17 @@ pub trait Lane: Copy + Send + Sync + 'static {
     /// # Safety
     /// `p` is valid for writing `n` elements.
     unsafe fn store_n(self, p: *mut Self::T, n: usize);
+    /// Writes the first `n` ≤ `W` elements to every second place from `p` on.
+    ///
+    /// # Safety
+    /// These places are valid for writing.
+    #[inline(always)]
+    unsafe fn store_apart(self, p: *mut Self::T, n: usize) {
+        for (i, v) in self.to_array()[..n].iter().enumerate() {
+            // SAFETY: writable by the caller's contract.
+            unsafe { p.add(2 * i).write(*v) };
+        }
+    }
     /// Writes the first `n` ≤ `W` truth values as bytes 0 and 1.
     ///
     /// # Safety

@@ -32,26 +32,24 @@ impl Conv {
         shape: Shape,
     ) -> Result<Tensor> {
         let y = Tensor::empty(shape, T::DTYPE)?;
-        let plans = match self.pass {
-            Pass::Forward => Direct::forward::<T>(&g).map(|plan| vec![plan]),
-            _ => Direct::to_input::<T>(&g),
+        let (plan, name) = match self.pass {
+            Pass::Forward => (Direct::forward::<T>(&g), "direct"),
+            _ => (Direct::to_input::<T>(&g), "direct to input"),
         };
-        let Some(plans) = plans else { bail!(Memory, "{}: no memory for a plan", self.name()) };
+        let Some(plan) = plan else { bail!(Memory, "{}: no memory for a plan", self.name()) };
         let groups = self.params.groups;
         let workers = workers(&g, n * groups);
-        let packed = plans.iter().map(|p| p.packed_len::<T>()).max().unwrap_or(0);
-        let Some(packed) = packed.checked_mul(groups) else {
+        let Some(packed) = plan.packed_len::<T>().checked_mul(groups) else {
             bail!(Memory, "{}: packed filters cannot be had", self.name())
         };
-        let work = plans.iter().map(|p| p.workspace_len(workers)).max().unwrap_or(0);
         let new = |len: usize| Tensor::empty(Shape::new(&[len])?, T::DTYPE);
-        let work = new(work)?;
+        let work = new(plan.workspace_len(workers))?;
         let (from, to) = match self.pass {
             Pass::Forward => (g.image_len(), g.out_len()),
             _ => (g.out_len(), g.image_len()),
         };
         let (a, filters) = (a.as_slice::<T>()?, b.as_slice::<T>()?);
-        let pack = |plan: &Direct| {
+        let pack = || {
             let packed = new(packed)?;
             // SAFETY: `geometry` checked that these filters exist; `packed` is new and long enough.
             unsafe { plan.pack(groups, filters.as_ptr(), packed.ptr::<T>()) };
@@ -67,19 +65,17 @@ impl Conv {
             out: y.ptr::<T>(),
             out_step: to,
         };
-        for plan in &plans {
-            let kept = if self.pass == Pass::Forward && n.saturating_mul(g.pixels()) <= FEW {
-                // The order of packed filters depends on nothing else but their shape.
-                let form = Form { name: "direct", isa: isa(), groups };
-                b.prepared().get(form, || pack(plan))?
-            } else {
-                None
-            };
-            let packed = kept.map_or_else(|| pack(plan), Ok)?;
-            // SAFETY: `geometry` checked that these images exist; `y` is new and has the results;
-            // the workspace, new too, is long enough.
-            unsafe { plan.run(images, packed.ptr::<T>(), workers, work.ptr::<T>(), epilogue) };
-        }
+        let kept = if n.saturating_mul(g.pixels()) <= FEW {
+            // The order of packed filters depends on nothing else but their shape.
+            let form = Form { name, isa: isa(), groups };
+            b.prepared().get(form, pack)?
+        } else {
+            None
+        };
+        let packed = kept.map_or_else(pack, Ok)?;
+        // SAFETY: `geometry` checked that these images exist; `y` is new and has the results; the
+        // workspace, new too, is long enough.
+        unsafe { plan.run(images, packed.ptr::<T>(), workers, work.ptr::<T>(), epilogue) };
         Ok(y)
     }
 
