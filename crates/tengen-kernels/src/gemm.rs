@@ -8,7 +8,8 @@
 
 use crate::lanes::{Arch, Float, Isa, Kernel, Lane, Operand, dispatch, isa, prefetch};
 use crate::pool;
-use blocks::{Block, PARALLEL_PACK, Plan};
+use blocks::{Block, PARALLEL_PACK, Plan, Right};
+use std::any::TypeId;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -129,9 +130,11 @@ const fn tile(isa: Isa) -> (usize, usize) {
     }
 }
 
-/// Rows and columns of the tile of `T`.
-fn tile_of<T: Float>(isa: Isa) -> (usize, usize) {
-    let (rows, registers) = tile(isa);
+/// Rows and columns of the tiles of `T` that `m` rows are divided into: as few tiles as possible, and
+/// of about the same height.
+fn tile_of<T: Float>(isa: Isa, m: usize) -> (usize, usize) {
+    let (most, registers) = tile(isa);
+    let rows = m.div_ceil(m.div_ceil(most).max(1)).max(LEAST.min(most));
     let width = match isa {
         Isa::Avx512 => 64 / size_of::<T>(),
         Isa::Avx2 => 32 / size_of::<T>(),
@@ -139,6 +142,9 @@ fn tile_of<T: Float>(isa: Isa) -> (usize, usize) {
     };
     (rows, registers * width)
 }
+
+/// Rows of the lowest tiles that there are.
+const LEAST: usize = 8;
 
 /// Steps that a tile sums in registers before it adds them to its sums: rounding grows with the length
 /// of a sum.
@@ -154,6 +160,7 @@ struct Tile<T> {
     k: usize,
     a: *const T,
     b: *const T,
+    step: usize,
     c: *mut T,
     ldc: usize,
     m: usize,
@@ -163,11 +170,11 @@ struct Tile<T> {
 
 impl<T: Float> Tile<T> {
     /// # Safety
-    /// Packed panels of `k` steps at `a` (R values a step) and `b` (V registers a step); `c`
+    /// Panels of `k` steps at `a` (R values a step) and `b` (V registers every `step` places); `c`
     /// readable and writable for `m` ≤ R rows of `n` ≤ V registers' elements.
     #[inline(always)]
     unsafe fn run<L: Lane<T = T>, const R: usize, const V: usize>(self) {
-        let Tile { k, mut a, mut b, c, ldc, m, n, accumulate } = self;
+        let Tile { k, mut a, mut b, step, c, ldc, m, n, accumulate } = self;
         // The tile's place in C arrives while the sums are made.
         for i in 0..R {
             for v in 0..V {
@@ -196,7 +203,7 @@ impl<T: Float> Tile<T> {
                         }
                     }
                     a = a.add(R);
-                    b = b.add(V * L::W);
+                    b = b.wrapping_add(step);
                 }
                 if done > 0 {
                     for (i, row) in acc.iter_mut().enumerate() {
@@ -254,8 +261,8 @@ impl<T: Float> Kernel for Block<T, T> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
-        let Block { k, a, b, c, ldc, m, n, accumulate } = self;
-        let (rows, registers) = tile(A::ISA);
+        let Block { k, a, b, step, next, c, ldc, rows, m, n, accumulate } = self;
+        let (_, registers) = tile(A::ISA);
         let columns = registers * <T::Lane<A> as Lane>::W;
         for j in (0..n).step_by(columns) {
             for i in (0..m).step_by(rows) {
@@ -265,23 +272,34 @@ impl<T: Float> Kernel for Block<T, T> {
                     let tile = Tile {
                         k,
                         a: a.add(i * k),
-                        b: b.add(j * k),
+                        b: b.add(j / columns * next),
+                        step,
                         c: c.add(i * ldc + j),
                         ldc,
                         m: (m - i).min(rows),
                         n: (n - j).min(columns),
                         accumulate,
                     };
-                    match A::ISA {
-                        Isa::Avx512 => tile.run::<T::Lane<A>, 14, 2>(),
-                        Isa::Avx2 => tile.run::<T::Lane<A>, 6, 2>(),
-                        Isa::Portable => tile.run::<T::Lane<A>, 4, 4>(),
+                    match (A::ISA, rows) {
+                        (Isa::Avx512, 8) => tile.run::<T::Lane<A>, 8, 2>(),
+                        (Isa::Avx512, 9) => tile.run::<T::Lane<A>, 9, 2>(),
+                        (Isa::Avx512, 10) => tile.run::<T::Lane<A>, 10, 2>(),
+                        (Isa::Avx512, 11) => tile.run::<T::Lane<A>, 11, 2>(),
+                        (Isa::Avx512, 12) => tile.run::<T::Lane<A>, 12, 2>(),
+                        (Isa::Avx512, 13) => tile.run::<T::Lane<A>, 13, 2>(),
+                        (Isa::Avx512, _) => tile.run::<T::Lane<A>, 14, 2>(),
+                        (Isa::Avx2, _) => tile.run::<T::Lane<A>, 6, 2>(),
+                        (Isa::Portable, _) => tile.run::<T::Lane<A>, 4, 4>(),
                     }
                 }
             }
         }
     }
 }
+
+/// Bytes over which a right operand lies that tiles read as it is, without packing: it stays in the
+/// first caches all the while.
+const NEAR: usize = 64 << 10;
 
 /// Elements that packed A takes: all of it, so that it can serve several multiplications.
 pub fn packed_len<T: Float>(m: usize, k: usize) -> usize {
@@ -298,7 +316,7 @@ fn plan<T: Float>(m: usize, n: usize, k: usize) -> Plan {
         m,
         n,
         steps: k,
-        tile: tile_of::<T>(isa()),
+        tile: tile_of::<T>(isa(), m),
         head: 0,
         shared: pool::workers(m * n * k) > 1,
     }
@@ -338,18 +356,20 @@ pub unsafe fn multiply<T: Float, E: Operand<Wide = T>>(
 ) {
     let plan = plan::<T>(m, n, k);
     let (_, columns) = plan.tile;
-    // SAFETY: by the contract; the driver asks for parts of B and of the workspace that exist.
-    unsafe {
-        plan.multiply(
-            packed,
-            c,
-            ldc,
-            accumulate,
-            work,
-            &|column, n, ks, dst| b.pack(column, n, ks, dst, columns),
-            &|block| dispatch(block),
-        );
-    }
+    let pack = |column, n, ks: Range<usize>, dst| {
+        // SAFETY: by the contract; the driver asks for parts of B and of the workspace that exist.
+        unsafe { b.pack(column, n, ks, dst, columns) }
+    };
+    // Tiles read all of their columns' registers.
+    let near = b.inner >= 0 && k * b.inner.unsigned_abs() * size_of::<T>() <= NEAR;
+    let as_is = TypeId::of::<E>() == TypeId::of::<T>() && b.outer == 1 && near;
+    let right = if as_is && n.is_multiple_of(columns) {
+        Right::InPlace(b.ptr.cast(), b.inner.unsigned_abs())
+    } else {
+        Right::Pack(&pack)
+    };
+    // SAFETY: by the contract.
+    unsafe { plan.multiply(packed, c, ldc, accumulate, work, right, &|block| dispatch(block)) }
 }
 
 /// Elements of matrices, with the way in which products of two such matrices are summed in `T`.

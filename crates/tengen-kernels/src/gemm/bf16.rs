@@ -4,7 +4,7 @@
 //! The instruction rounds to nearest and takes and gives 0 for subnormal numbers. Machines without
 //! it widen to f32 while packing.
 
-use super::blocks::{Block, PARALLEL_PACK, Plan};
+use super::blocks::{Block, PARALLEL_PACK, Plan, Right};
 use super::words;
 use super::{Element, Strided, multiply, pack_a, packed_len, workspace_len};
 use crate::lanes::{Arch, Feature, Kernel, dispatch, has};
@@ -62,7 +62,8 @@ impl Element<f32> for bf16 {
         // packed so, and the machine has the instructions.
         unsafe {
             let (packed, work) = (packed.cast(), work.cast());
-            plan(m, n, k).multiply(packed, c, n, false, work, &pack, &|tiles| block(tiles));
+            plan(m, n, k)
+                .multiply(packed, c, n, false, work, Right::Pack(&pack), &|tiles| block(tiles));
         }
     }
 }

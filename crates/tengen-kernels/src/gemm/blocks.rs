@@ -42,13 +42,26 @@ pub(super) struct Block<P, C> {
     pub k: usize,
     /// Panels of A, one after the other.
     pub a: *const P,
-    /// Panels of B with their heads, one after the other.
+    /// Panels of B with their heads.
     pub b: *const P,
+    /// Places from one step of a panel of B to the next, and from one panel to the next.
+    pub step: usize,
+    pub next: usize,
     pub c: *mut C,
     pub ldc: usize,
+    /// Rows of a panel of A.
+    pub rows: usize,
     pub m: usize,
     pub n: usize,
     pub accumulate: bool,
+}
+
+/// The right operand.
+pub(super) enum Right<'a, P> {
+    /// Its panels are packed into the workspace.
+    Pack(Pack<'a, P>),
+    /// It lies as panels without heads could, its steps at this distance.
+    InPlace(*const P, usize),
 }
 
 /// Packs a panel: some rows of A or columns of B from the first, how many there are, which steps,
@@ -105,8 +118,8 @@ impl Plan {
     ///
     /// # Safety
     /// `packed` holds A, `c` is readable and writable for `m` rows of `n` elements at distance
-    /// `ldc`, and `work` for [`Plan::workspace_len`] places; `pack` writes the panel of B that it
-    /// is asked for, and `multiply` touches the panels and the part of C that it is given.
+    /// `ldc`, and `work` for [`Plan::workspace_len`] places; `right` is B, or writes the panel of it
+    /// that it is asked for, and `multiply` touches the panels and the part of C that it is given.
     #[expect(clippy::too_many_arguments, reason = "operands, memory and the two kernels")]
     pub unsafe fn multiply<P: Copy, C: Copy>(
         &self,
@@ -115,7 +128,7 @@ impl Plan {
         ldc: usize,
         accumulate: bool,
         work: *mut P,
-        pack: Pack<'_, P>,
+        right: Right<'_, P>,
         multiply: &(dyn Fn(Block<P, C>) + Sync),
     ) {
         let Plan { m, n, steps, tile: (rows, columns), head, .. } = *self;
@@ -134,28 +147,39 @@ impl Plan {
             for start in (0..steps).step_by(KC) {
                 let ks = start..(start + KC).min(steps);
                 let (k, height) = (ks.len(), head + ks.len());
-                self.each(b_panels.div_ceil(4), &|group| {
-                    for p in group * 4..b_panels.min(group * 4 + 4) {
-                        let n = columns.min(width - p * columns);
-                        let dst = w.at(p * columns * height);
-                        if n < columns {
-                            // SAFETY: each panel has a part of the workspace of its own.
-                            unsafe { dst.write_bytes(0, height * columns) };
-                        }
-                        pack(jc + p * columns, n, ks.clone(), dst);
+                let (b, step, next) = match right {
+                    Right::Pack(pack) => {
+                        self.each(b_panels.div_ceil(4), &|group| {
+                            for p in group * 4..b_panels.min(group * 4 + 4) {
+                                let n = columns.min(width - p * columns);
+                                let dst = w.at(p * columns * height);
+                                if n < columns {
+                                    // SAFETY: each panel has a part of the workspace of its own.
+                                    unsafe { dst.write_bytes(0, height * columns) };
+                                }
+                                pack(jc + p * columns, n, ks.clone(), dst);
+                            }
+                        });
+                        (w, columns, columns * height)
                     }
-                });
+                    Right::InPlace(b, step) => {
+                        (Shared(b.wrapping_add(start * step + jc).cast_mut()), step, columns)
+                    }
+                };
                 // A block of A's panels stays in the second-level cache; a share of B's panels each.
                 let (down, across) = (parts(panels), b_panels.div_ceil(WIDE));
                 self.each(down * across, &|task| {
                     let (i, j) = (task / across, task % across);
                     let (top, bottom) = (i * panels / down * rows, (i + 1) * panels / down * rows);
-                    let left = j * b_panels / across * columns;
-                    let right = (j + 1) * b_panels / across * columns;
+                    let first = j * b_panels / across;
+                    let (left, right) = (first * columns, (j + 1) * b_panels / across * columns);
                     multiply(Block {
                         k,
                         a: a.at(start * panels * rows + top * k).cast_const(),
-                        b: w.at(left * height).cast_const(),
+                        b: b.at(first * next).cast_const(),
+                        step,
+                        next,
+                        rows,
                         c: c.at(top * ldc + jc + left),
                         ldc,
                         m: m.min(bottom) - top,

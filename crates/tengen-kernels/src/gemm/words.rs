@@ -54,21 +54,19 @@ pub(super) trait Sums: Copy {
 pub(super) unsafe fn block<S: Sums, const R: usize, const V: usize, const SWAP: bool>(
     block: Block<u32, S::T>,
 ) {
-    let Block { k, a, b, c, ldc, m, n, accumulate } = block;
+    let Block { k, a, b, next, c, ldc, m, n, .. } = block;
     let columns = V * S::W;
     for j in (0..n).step_by(columns) {
         for i in (0..m).step_by(R) {
             // SAFETY: the panels have `k` steps for all of these rows and columns, and C has them.
             unsafe {
                 let tile = Block {
-                    k,
                     a: a.add(i * k),
-                    b: b.add(j * (k + 1)),
+                    b: b.add(j / columns * next),
                     c: c.add(i * ldc + j),
-                    ldc,
                     m: (m - i).min(R),
                     n: (n - j).min(columns),
-                    accumulate,
+                    ..block
                 };
                 run::<S, R, V, SWAP>(tile);
             }
@@ -82,7 +80,7 @@ pub(super) unsafe fn block<S: Sums, const R: usize, const V: usize, const SWAP: 
 /// As [`block`], for at most `R` rows and `V` registers' columns.
 #[inline(always)]
 unsafe fn run<S: Sums, const R: usize, const V: usize, const SWAP: bool>(tile: Block<u32, S::T>) {
-    let Block { k, mut a, mut b, c, ldc, m, n, accumulate } = tile;
+    let Block { k, mut a, mut b, c, ldc, m, n, accumulate, .. } = tile;
     // The tile's place in C arrives while the sums are made.
     for i in 0..R {
         for v in 0..V {

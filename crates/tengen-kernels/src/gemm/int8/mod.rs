@@ -12,7 +12,7 @@ mod sums;
 mod tests;
 
 use super::Strided;
-use super::blocks::{Block, PARALLEL_PACK, Plan};
+use super::blocks::{Block, PARALLEL_PACK, Plan, Right};
 use crate::lanes::{Feature, Isa, has, isa};
 use crate::pool;
 
@@ -153,5 +153,5 @@ pub unsafe fn multiply<X: Byte, Y: Byte>(
     // SAFETY: by the contract; the blocks are the driver's, packed by this method.
     let run = |block: Block<u32, i32>| unsafe { sums::block::<X, Y>(method, block) };
     // SAFETY: by the contract.
-    unsafe { plan.multiply(packed, c, ldc, accumulate, work, &pack, &run) }
+    unsafe { plan.multiply(packed, c, ldc, accumulate, work, Right::Pack(&pack), &run) }
 }
