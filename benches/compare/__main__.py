@@ -53,8 +53,9 @@ def chosen(options):
 class Runners:
     """The processes of all peers at one number of threads, started when needed."""
 
-    def __init__(self, columns, threads, waiting):
+    def __init__(self, columns, threads, waiting, ceilings):
         self.columns, self.threads, self.waiting = columns, threads, waiting
+        self.ceilings = ceilings
         self.processes = {}
         self.versions = {}
 
@@ -71,12 +72,17 @@ class Runners:
         self.processes.clear()
 
 
-def turn(process, result, seconds, waiting):
+def turn(process, result, seconds, runners):
     """Times a workload once under one peer."""
-    waiting.wait()
+
+    def whole():
+        return runners.ceilings.whole(runners.threads)
+
+    runners.waiting.wait(whole)
     watch = Watch(process.process.pid)
     times = process.ask(PATIENCE, do="time", seconds=seconds)["times"]
-    (result.disturbed if watch.disturbed() else result.quiet).append(times)
+    quiet = not watch.disturbed() and whole()
+    (result.quiet if quiet else result.disturbed).append(times)
 
 
 def wants_more(result, rounds, seconds):
@@ -86,7 +92,7 @@ def wants_more(result, rounds, seconds):
     return not (result.error or enough or quiet + disturbed > 10 * seconds)
 
 
-def measure(workload, runners, seconds, ceilings):
+def measure(workload, runners, seconds):
     """Times one workload under every peer, in turn, and measures what holds for it before each
     round: a report.Result for each, and the ceiling."""
     results = {peer.name: report.Result() for peer in runners.columns}
@@ -109,14 +115,14 @@ def measure(workload, runners, seconds, ceilings):
         attempt(peer, prepare)
 
     def time_once(process, result):
-        turn(process, result, seconds / ROUNDS, runners.waiting)
+        turn(process, result, seconds / ROUNDS, runners)
 
     ceiling = None
     for i in range(ROUNDS + MORE_ROUNDS):
         if i >= ROUNDS and runners.waiting.over():
             break
         if i < ROUNDS and workload.ceiling:
-            found = ceilings.measure(runners.threads, workload.ceiling)
+            found = runners.ceilings.measure(runners.threads, workload.ceiling)
             ceiling = max(found or 0, ceiling or 0) or None
         for peer in runners.columns:
             if wants_more(results[peer.name], ROUNDS, seconds):
@@ -133,7 +139,7 @@ def measure_all(run, selected, runners, seconds):
     """Times workloads at one number of threads."""
     try:
         for workload in selected:
-            results, ceiling = measure(workload, runners, seconds, run.ceilings)
+            results, ceiling = measure(workload, runners, seconds)
             run.add(runners.threads, workload, results, ceiling)
             print(run.line(runners.threads, workload, results), flush=True)
     finally:
@@ -165,7 +171,7 @@ def main():
     run = report.Run(columns, Ceilings(), seconds)
     try:
         for n in sorted(set(threads)):
-            measure_all(run, selected, Runners(columns, n, waiting), seconds)
+            measure_all(run, selected, Runners(columns, n, waiting, run.ceilings), seconds)
     except KeyboardInterrupt:
         print("interrupted: what was measured is reported", file=sys.stderr)
     finally:

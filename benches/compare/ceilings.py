@@ -7,6 +7,8 @@ import subprocess
 
 from .peers import ROOT
 
+#: The part of the best arithmetic speed below which the machine is not whole.
+WHOLE = 0.75
 #: The ceilings with their units.
 UNITS = {"fma": "GFLOP/s", "read": "GB/s", "copy": "GB/s"}
 
@@ -35,6 +37,12 @@ class Ceilings:
             return None
         self.found.setdefault((threads, name), []).append(value)
         return value
+
+    def whole(self, threads):
+        """Whether all cores work as fast as ever: a virtual machine may lose one for seconds, and
+        its own counters do not tell."""
+        now = self.measure(threads, "fma")
+        return now is None or now >= WHOLE * max(self.found[threads, "fma"])
 
     def start(self, threads):
         command = ["cargo", "run", "--release", "--quiet", "-p", "tengen-kernels"]

@@ -55,8 +55,8 @@ class Waiting:
         """Whether all of the time is used."""
         return self.left <= 0
 
-    def wait(self):
-        """Returns when the cores are idle, or when no time is left."""
+    def wait(self, whole):
+        """Returns when the cores are idle and ``whole()``, or when no time is left."""
         end = time.monotonic() + min(self.left, self.LONGEST)
         while time.monotonic() < end:
             before = busy()
@@ -64,5 +64,5 @@ class Waiting:
                 return
             time.sleep(self.STEP)
             self.left -= self.STEP
-            if busy() - before <= self.STEP / 4:
+            if busy() - before <= self.STEP / 4 and whole():
                 return
