@@ -58,19 +58,23 @@ unsafe fn registers<T: Float, A: Arch>(
     n: usize,
     past: bool,
 ) -> usize {
+    /// Registers in flight.
+    const AT_ONCE: usize = 4;
     let w = <T::Lane<A> as Lane>::W;
     let past = past && streams(y) && rest.is_none_or(streams);
-    let whole = n - n % w;
+    let whole = n - n % (AT_ONCE * w);
     // SAFETY: by the contract; as in `Forward`.
     unsafe {
         let ready = Ready::new(x);
         let (p, m) = ready.runs();
-        for i in (0..whole).step_by(w) {
-            let [a, b] = load::<T, A, 2>(p, m, i, w);
-            let mask = <T::Lane<A> as Lane>::load_mask(mask.add(i));
-            put(Lane::sel(mask, a, b), y.add(i), past);
-            if let Some(rest) = rest {
-                put(Lane::sel(mask, b, a), rest.add(i), past);
+        for i in (0..whole).step_by(AT_ONCE * w) {
+            for i in (i..i + AT_ONCE * w).step_by(w) {
+                let [a, b] = load::<T, A, 2>(p, m, i, w);
+                let mask = <T::Lane<A> as Lane>::load_mask(mask.add(i));
+                put(Lane::sel(mask, a, b), y.add(i), past);
+                if let Some(rest) = rest {
+                    put(Lane::sel(mask, b, a), rest.add(i), past);
+                }
             }
         }
     }
@@ -197,19 +201,25 @@ mod tests {
                 let a_at = Src { ptr: &raw const a[at(p, 0)], single: p };
                 let b_at = Src { ptr: &raw const b[at(q, 0)], single: q };
                 for isa in available() {
-                    for both in [false, true] {
-                        let (mut y, mut z) = (vec![U::default(); n], vec![U::default(); n]);
-                        let (to, rest) = (y.as_mut_ptr(), both.then_some(z.as_mut_ptr()));
+                    for (both, past) in [(false, false), (true, false), (false, true), (true, true)]
+                    {
+                        // Results that go past the caches begin at a cache line.
+                        let [mut y, mut z] = [(); 2].map(|()| vec![U::default(); n + 64]);
+                        let start = |v: &[U]| v.as_ptr().align_offset(64);
+                        let (p0, q0) = (start(&y), start(&z));
+                        let (to, rest) = (y[p0..].as_mut_ptr(), both.then(|| z[q0..].as_mut_ptr()));
                         let x = [a_at, b_at];
                         // SAFETY: runs have `n` elements, single sources one.
-                        with_isa(*isa, || unsafe { select(mask_at, x, to, rest, n, false) });
+                        with_isa(*isa, || unsafe { select(mask_at, x, to, rest, n, past) });
                         for i in 0..n {
                             let (a, b) = (a[at(p, i)], b[at(q, i)]);
                             let (want, other) = if mask[at(m, i)] != 0 { (a, b) } else { (b, a) };
-                            assert_eq!(y[i], want, "{isa:?} {case} {i} of {n}");
+                            assert_eq!(y[p0 + i], want, "{isa:?} {case} {i} of {n}");
                             let other = if both { other } else { U::default() };
-                            assert_eq!(z[i], other, "{isa:?} {case} {i} of {n}");
+                            assert_eq!(z[q0 + i], other, "{isa:?} {case} {i} of {n}");
                         }
+                        assert_eq!(y[p0 + n], U::default(), "{isa:?} {case} beyond {n}");
+                        assert_eq!(z[q0 + n], U::default(), "{isa:?} {case} beyond {n}");
                     }
                 }
             }
