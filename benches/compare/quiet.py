@@ -55,7 +55,7 @@ class Waiting:
         """Whether all of the time is used."""
         return self.left <= 0
 
-    def wait(self, whole):
+    def wait(self, whole=lambda: True):
         """Returns when the cores are idle and ``whole()``, or when no time is left."""
         end = time.monotonic() + min(self.left, self.LONGEST)
         while time.monotonic() < end:
