@@ -1,12 +1,15 @@
 //! Reductions of rows of neighbouring elements.
 
 use super::{Cut, Fold};
-use crate::lanes::{Arch, Float, Kernel, Lane};
+use crate::lanes::{Arch, Float, Kernel, Lane, prefetch};
 use crate::rows::{Parts, load, span};
 use std::ops::Range;
 
 /// Registers that are folded side by side.
 const SIDE: usize = 8;
+/// Bytes between what is read and what is asked for: the machine itself asks for neighbours, but no
+/// further than the end of a page. Rows follow one another, so what lies beyond one is the next.
+const AHEAD: usize = 16 << 10;
 
 /// The tasks of a reduction whose elements are neighbours.
 pub(super) struct FoldRows<'a, T, F> {
@@ -54,6 +57,7 @@ fn fold_row<L: Lane, F: Fold>(x: &[L::T]) -> f64 {
         let mut acc = [empty; SIDE];
         while i + SIDE * w <= end {
             for k in 0..SIDE {
+                prefetch(x.as_ptr().wrapping_add(i + k * w).wrapping_byte_add(AHEAD));
                 acc[k] = F::lanes(acc[k], load(x, i + k * w, w));
             }
             i += SIDE * w;
