@@ -129,10 +129,9 @@ impl<T: Operand, M: Map<N>, const N: usize> Kernel for Forward<'_, T, M, N> {
         let Self { map, xs, y, n, past } = self;
         let w = Wide::<T, A>::W;
         let past = past && streams(y);
-        // SAFETY: `forward`'s contract: `y` and the runs have `n` elements, a single source has one,
-        // of which its spread copy is read from the start only, and every access stays under `n`.
-        // If `y` is a source, elements are read before they are written. Registers go past the
-        // caches to multiples of their size, as `y` then is.
+        // SAFETY: `forward`'s contract: `y` and runs have `n` elements, which no access reaches; the
+        // spread copy of a single source is read from its start. A `y` that is a source is read
+        // before it is written, and registers past the caches go to multiples of their size.
         unsafe {
             let ready = Ready::new(xs);
             let (p, m) = ready.runs();

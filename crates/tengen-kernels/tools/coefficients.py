@@ -87,8 +87,10 @@ show("cos64", c, 0, quarter, 7)
 # `src/lanes/normal.rs`: for a near i/8, by the distance from there, q(a) = erfc(a/√2)/2 and
 # q(a) − a·φ(a).
 def table(name, doc, f, degree):
-    columns = [fit(lambda d: f(mp.mpf(i) / 8 + d), -mp.mpf(1) / 16, mp.mpf(1) / 16, degree)  # noqa: B023
-               for i in range(32)]
+    sixteenth = mp.mpf(1) / 16
+    columns = [
+        fit(lambda d, i=i: f(mp.mpf(i) / 8 + d), -sixteenth, sixteenth, degree) for i in range(32)
+    ]
     print(f"/// {doc}\n#[rustfmt::skip]\npub(super) const {name}: Table = [")
     for k in range(degree + 1):
         row = [str(np.float32(float(c[k]))) for c in columns]

@@ -23,7 +23,9 @@ impl<U: Bits> Kernel for Select<U> {
             if mask.single {
                 let (x, other) = if *mask.ptr != 0 { (a, b) } else { (b, a) };
                 fill(x, y, n);
-                rest.inspect(|rest| fill(other, *rest, n));
+                if let Some(rest) = rest {
+                    fill(other, rest, n);
+                }
                 return;
             }
             let moved = match size_of::<U>() {
@@ -40,7 +42,9 @@ impl<U: Bits> Kernel for Select<U> {
             let (mask, n) = (mask.ptr.add(moved), n - moved);
             let [a, b] = [a, b].map(|x| x.from(moved));
             runs(mask, [a, b], y.add(moved), n);
-            rest.inspect(|rest| runs(mask, [b, a], rest.add(moved), n));
+            if let Some(rest) = rest {
+                runs(mask, [b, a], rest.add(moved), n);
+            }
         }
     }
 }
