@@ -20,14 +20,12 @@ fn rows<E>(x: &[E], n: usize) -> Strided<E> {
 /// n × n by n × n, packing included; the right side lies transposed.
 fn square<T: Float, E: Element<T>>(b: &mut Bencher<'_>, n: usize, element: impl Fn(f64) -> E) {
     let x: Vec<E> = numbers(n * n).map(element).collect();
-    let mut packed = vec![T::default(); E::packed_len(n, n)];
-    let mut work = vec![T::default(); E::workspace_len(n, n)];
+    let product = E::product(n, n, n);
+    let mut work = vec![T::default(); product.workspace_len()];
     let mut y = vec![T::default(); n * n];
     // SAFETY: the vectors have the lengths that the functions ask for.
     b.iter(|| unsafe {
-        E::pack_a(n, n, rows(&x, n), packed.as_mut_ptr());
-        let b = rows(&x, n);
-        E::multiply((n, n, n), packed.as_ptr(), b, y.as_mut_ptr(), work.as_mut_ptr());
+        E::multiply(product, rows(&x, n), rows(&x, n), y.as_mut_ptr(), work.as_mut_ptr());
     });
 }
 

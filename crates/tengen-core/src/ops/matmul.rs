@@ -134,14 +134,15 @@ where
     let thin = (m == 1 || n == 1) && gemv::applies(&vector(0).1);
     let side_by_side = batch > 1 && m * n * k < LARGE;
     let workers = if side_by_side { pool::threads().min(batch) } else { 1 };
-    let packed = if thin { 0 } else { <E as gemm::Element<T>>::packed_len(m, k) };
+    let product = <E as gemm::Element<T>>::product(m, n, k);
+    let product = if side_by_side { product.alone() } else { product };
     let work = if thin {
         gemv::workspace_len::<T, E>(m.max(n), k, &vector(0).1)
     } else {
-        <E as gemm::Element<T>>::workspace_len(n, k)
+        product.workspace_len()
     };
     // Whole cache lines, so that workers share none.
-    let each = (packed + work).next_multiple_of(64);
+    let each = work.next_multiple_of(64);
     let Some(total) = each.checked_mul(workers) else {
         bail!(Memory, "matmul: the workspace for {a} and {b} cannot be had")
     };
@@ -157,8 +158,7 @@ where
                 let (x, b) = vector(i);
                 gemv::multiply((m.max(n), k), x, b, c, s);
             } else {
-                E::pack_a(m, k, matrix(&a, i, false), s);
-                E::multiply((m, n, k), s, matrix(&b, i, true), c, s.add(packed));
+                E::multiply(product, matrix(&a, i, false), matrix(&b, i, true), c, s);
             }
         }
     };

@@ -4,66 +4,52 @@
 //! The instruction rounds to nearest and takes and gives 0 for subnormal numbers. Machines without
 //! it widen to f32 while packing.
 
-use super::blocks::{Block, PARALLEL_PACK, Plan, Right};
-use super::words;
-use super::{Element, Strided, multiply, pack_a, packed_len, workspace_len};
+use super::blocks::{Block, Plan, Right};
+use super::{Element, Product, Strided, multiply_wide, wide_product, words};
 use crate::lanes::{Arch, Feature, Kernel, dispatch, has};
 use crate::pool;
 use half::bf16;
+use std::ops::Range;
 
 /// Rows and columns of the tile.
 const TILE: (usize, usize) = (14, 32);
 
-fn plan(m: usize, n: usize, k: usize) -> Plan {
-    let steps = k.div_ceil(2);
-    Plan { m, n, steps, tile: TILE, head: 1, shared: pool::workers(m * n * steps) > 1 }
-}
-
 impl Element<f32> for bf16 {
-    fn packed_len(m: usize, k: usize) -> usize {
-        if has(Feature::Bf16) { plan(m, 0, k).packed_len() } else { packed_len::<f32>(m, k) }
-    }
-
-    fn workspace_len(n: usize, k: usize) -> usize {
-        if has(Feature::Bf16) { plan(0, n, k).workspace_len() } else { workspace_len::<f32>(n, k) }
-    }
-
-    unsafe fn pack_a(m: usize, k: usize, a: Strided<Self>, packed: *mut f32) {
+    fn product(m: usize, n: usize, k: usize) -> Product {
         if !has(Feature::Bf16) {
-            // SAFETY: by the contract.
-            return unsafe { pack_a(m, k, &a, packed) };
+            return wide_product::<f32>(m, n, k);
         }
-        let plan = Plan { shared: m * k >= PARALLEL_PACK, ..plan(m, 0, k) };
-        let pack = |row, n, steps: std::ops::Range<usize>, dst| {
-            dispatch(Pairs::new(a, row, n, (2 * steps.start)..k.min(2 * steps.end), dst, TILE.0))
-        };
-        // SAFETY: by the contract; the driver asks for parts of A and of `packed` that exist.
-        unsafe { plan.pack_a(packed.cast(), &pack) }
+        let steps = k.div_ceil(2);
+        let workers = pool::workers(m * n * steps);
+        Product { plan: Plan { m, n, steps, tile: TILE, head: 1, workers }, k }
     }
 
     unsafe fn multiply(
-        (m, n, k): (usize, usize, usize),
-        packed: *const f32,
+        product: Product,
+        a: Strided<Self>,
         b: Strided<Self>,
         c: *mut f32,
         work: *mut f32,
     ) {
         if !has(Feature::Bf16) {
             // SAFETY: by the contract.
-            return unsafe { multiply((m, n, k), packed, &b, c, n, false, work) };
+            return unsafe { multiply_wide(product, a, b, c, work) };
         }
-        let pack = |column, n, steps: std::ops::Range<usize>, dst: *mut u32| {
-            let ks = (2 * steps.start)..k.min(2 * steps.end);
+        let Product { plan, k } = product;
+        let words = |steps: Range<usize>| (2 * steps.start)..k.min(2 * steps.end);
+        let left = |row, n, steps, dst| {
+            dispatch(Pairs::new(a, row, n, words(steps), dst, TILE.0));
+        };
+        let right = |column, n, steps, dst: *mut u32| {
             // SAFETY: the panel begins with one step's worth of zeros, from which sums start.
             unsafe { dst.write_bytes(0, TILE.1) };
-            dispatch(Pairs::new(b, column, n, ks, dst.wrapping_add(TILE.1), TILE.1));
+            dispatch(Pairs::new(b, column, n, words(steps), dst.wrapping_add(TILE.1), TILE.1));
         };
         // SAFETY: by the contract; the driver asks for parts that exist and gives blocks that were
         // packed so, and the machine has the instructions.
         unsafe {
-            let (packed, work) = (packed.cast(), work.cast());
-            plan(m, n, k)
-                .multiply(packed, c, n, false, work, Right::Pack(&pack), &|tiles| block(tiles));
+            let right = Right::Pack(&right);
+            plan.product(c, work.cast(), &left, right, &|tiles| block(tiles));
         }
     }
 }
@@ -82,7 +68,7 @@ impl Pairs {
         from: Strided<bf16>,
         outer: usize,
         n: usize,
-        ks: std::ops::Range<usize>,
+        ks: Range<usize>,
         dst: *mut u32,
         width: usize,
     ) -> Self {
@@ -224,8 +210,8 @@ mod tests {
         (a, ta): (&[bf16], bool),
         (b, tb): (&[bf16], bool),
     ) -> Vec<f32> {
-        let mut packed = vec![f32::NAN; <bf16 as Element<f32>>::packed_len(m, k)];
-        let mut work = vec![f32::NAN; <bf16 as Element<f32>>::workspace_len(n, k)];
+        let product = <bf16 as Element<f32>>::product(m, n, k);
+        let mut work = vec![f32::NAN; product.workspace_len()];
         let mut c = vec![f32::NAN; m * n];
         let strided = |x: &[bf16], along: bool, long: usize| {
             let (outer, inner) = if along { (k as isize, 1) } else { (1, long as isize) };
@@ -233,9 +219,8 @@ mod tests {
         };
         // SAFETY: the vectors have the lengths that the functions ask for.
         unsafe {
-            bf16::pack_a(m, k, strided(a, !ta, m), packed.as_mut_ptr());
-            let b = strided(b, tb, n);
-            bf16::multiply((m, n, k), packed.as_ptr(), b, c.as_mut_ptr(), work.as_mut_ptr());
+            let (a, b) = (strided(a, !ta, m), strided(b, tb, n));
+            bf16::multiply(product, a, b, c.as_mut_ptr(), work.as_mut_ptr());
         }
         c
     }

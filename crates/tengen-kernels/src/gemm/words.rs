@@ -2,7 +2,7 @@
 //! each 32-bit word, for instructions that multiply and add up whole words.
 
 use super::blocks::Block;
-use crate::lanes::{Arch, Isa, Lane};
+use crate::lanes::{Arch, Isa, Lane, prefetch};
 use std::mem::MaybeUninit;
 
 /// A register of sums, one for each word of a register of words.
@@ -68,7 +68,7 @@ pub(super) unsafe fn block<S: Sums, const R: usize, const V: usize, const SWAP: 
                     n: (n - j).min(columns),
                     ..block
                 };
-                run::<S, R, V, SWAP>(tile);
+                run::<S, R, V, SWAP>(tile, block.ahead(i, j, columns));
             }
         }
     }
@@ -79,12 +79,15 @@ pub(super) unsafe fn block<S: Sums, const R: usize, const V: usize, const SWAP: 
 /// # Safety
 /// As [`block`], for at most `R` rows and `V` registers' columns.
 #[inline(always)]
-unsafe fn run<S: Sums, const R: usize, const V: usize, const SWAP: bool>(tile: Block<u32, S::T>) {
+unsafe fn run<S: Sums, const R: usize, const V: usize, const SWAP: bool>(
+    tile: Block<u32, S::T>,
+    (mut ahead, share): (*const u32, usize),
+) {
     let Block { k, mut a, mut b, c, ldc, m, n, accumulate, .. } = tile;
     // The tile's place in C arrives while the sums are made.
     for i in 0..R {
         for v in 0..V {
-            crate::lanes::prefetch(c.wrapping_add(i * ldc + v * S::W));
+            prefetch(c.wrapping_add(i * ldc + v * S::W));
         }
     }
     // SAFETY: panels have `k` steps, B's one more, and stores stay below `m` and `n`.
@@ -95,6 +98,8 @@ unsafe fn run<S: Sums, const R: usize, const V: usize, const SWAP: bool>(tile: B
         }
         let mut acc = [start; R];
         for _ in 0..k {
+            prefetch(ahead);
+            ahead = ahead.wrapping_byte_add(share);
             b = b.add(V * S::W);
             let mut y = [S::words(b); V];
             for (v, y) in y.iter_mut().enumerate().skip(1) {

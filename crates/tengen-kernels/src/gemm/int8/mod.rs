@@ -12,7 +12,7 @@ mod sums;
 mod tests;
 
 use super::Strided;
-use super::blocks::{Block, PARALLEL_PACK, Plan, Right};
+use super::blocks::{Block, Left, Plan, Right};
 use crate::lanes::{Feature, Isa, has, isa};
 use crate::pool;
 
@@ -81,7 +81,8 @@ impl Method {
 
     fn plan(self, m: usize, n: usize, k: usize) -> Plan {
         let steps = if self.quads() { k.div_ceil(4) } else { k.div_ceil(4) * 2 };
-        Plan { m, n, steps, tile: self.tile(), head: 1, shared: pool::workers(m * n * steps) > 1 }
+        let workers = pool::workers(m * n * steps);
+        Plan { m, n, steps, tile: self.tile(), head: 1, workers }
     }
 }
 
@@ -101,7 +102,7 @@ pub fn workspace_len(n: usize, k: usize) -> usize {
 /// The matrix has `m` × `k` elements, and `packed` is writable for [`packed_len`] words.
 pub unsafe fn pack_a<X: Byte, Y: Byte>((m, k): (usize, usize), a: Strided<X>, packed: *mut u32) {
     let method = Method::new();
-    let plan = Plan { shared: m * k >= PARALLEL_PACK, ..method.plan(m, 0, k) };
+    let plan = method.plan(m, 0, k).packer();
     let (rows, _) = plan.tile;
     let flip = method.quads() && X::SIGNED && Y::SIGNED;
     // SAFETY: by the contract; the driver asks for parts of A and of `packed` that exist.
@@ -153,5 +154,8 @@ pub unsafe fn multiply<X: Byte, Y: Byte>(
     // SAFETY: by the contract; the blocks are the driver's, packed by this method.
     let run = |block: Block<u32, i32>| unsafe { sums::block::<X, Y>(method, block) };
     // SAFETY: by the contract.
-    unsafe { plan.multiply(packed, c, ldc, accumulate, work, Right::Pack(&pack), &run) }
+    unsafe {
+        let (left, right) = (Left::Packed(packed), Right::Pack(&pack));
+        plan.multiply(left, c, ldc, accumulate, work, right, &run);
+    }
 }
