@@ -224,6 +224,19 @@ def test_output_shapes(layer, before, after):
     assert tuple(layer(tensor(*before)).shape) == after
 
 
+@pytest.mark.parametrize("mode", ["zeros", "reflect"])
+def test_convolution_with_relu_is_the_two_one_after_the_other(mode):
+    layer = M.ConvRelu2d(4, 8, 3, padding=1, padding_mode=mode)
+    x = tensor(2, 4, 9, 9)
+    with GradManager().attach(layer.parameters()) as gm:
+        y = layer(x)
+        gm.backward((y * y).sum())
+    apart = F.relu(layer.calc_conv(x, layer.weight, layer.bias))
+    np.testing.assert_array_equal(y.numpy(), apart.numpy())
+    np.testing.assert_array_equal(layer(x).numpy(), apart.numpy())
+    assert all(np.any(p.grad.numpy()) for p in layer.parameters())
+
+
 def test_convolution_refuses_wrong_arguments():
     with pytest.raises(ValueError, match="divisible by groups"):
         M.Conv2d(3, 4, 3, groups=2)

@@ -3,8 +3,9 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tengen_kernels::conv::Geometry;
 use tengen_kernels::direct::{Direct, Images};
+use tengen_kernels::epilogue::Epilogue;
 use tengen_kernels::pooling::{CountMode, Pool2d, avg_pool2d, max_pool2d};
-use tengen_kernels::winograd::{self, Batch, Epilogue};
+use tengen_kernels::winograd::{self, Batch};
 use tengen_kernels::{depthwise, pool};
 
 const IMAGES: usize = 4;

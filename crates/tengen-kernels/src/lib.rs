@@ -6,6 +6,7 @@ pub mod copy;
 pub mod ctc;
 pub mod depthwise;
 pub mod direct;
+pub mod epilogue;
 pub mod gemm;
 pub mod gemv;
 pub mod index;

@@ -5,7 +5,7 @@ use crate::functional::input;
 use crate::tensor::{PyTensor, wrap};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use tengen::ops::{self, ConvParams};
+use tengen::ops::{self, ConvActivation, ConvEpilogue, ConvParams};
 use tengen::{Error, ErrorKind, Tensor};
 
 type Any<'a, 'py> = &'a Bound<'py, PyAny>;
@@ -118,6 +118,30 @@ impl Arguments<'_, '_> {
     }
 }
 
+/// conv2d and relu in one pass.
+#[pyfunction]
+#[pyo3(name = "_conv2d_relu")]
+#[expect(clippy::too_many_arguments, reason = "conv2d's arguments")]
+fn conv2d_relu(
+    inp: Any,
+    weight: Any,
+    bias: Option<Any>,
+    stride: Option<Any>,
+    padding: Option<Any>,
+    dilation: Option<Any>,
+    groups: isize,
+    conv_mode: &str,
+    compute_mode: &str,
+) -> New {
+    let _ = compute_mode;
+    check_mode(conv_mode)?;
+    let fused: Convolution = |x, weight, bias, params| {
+        let after = ConvEpilogue { bias, activation: ConvActivation::Relu, ..Default::default() };
+        ops::conv2d_fused(x, weight, params, after)
+    };
+    Arguments { stride, padding, dilation, groups }.run(fused, inp, weight, bias)
+}
+
 /// Two-dimensional convolution (cross-correlation) of inp [n, in, h, w] with weight
 /// [out, in, kh, kw], or [groups, out/groups, in/groups, kh, kw], and a bias of out elements.
 ///
@@ -215,5 +239,6 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(linear, m)?)?;
     m.add_function(wrap_pyfunction!(conv1d, m)?)?;
     m.add_function(wrap_pyfunction!(conv2d, m)?)?;
+    m.add_function(wrap_pyfunction!(conv2d_relu, m)?)?;
     m.add_function(wrap_pyfunction!(conv_transpose2d, m)?)
 }

@@ -19,6 +19,7 @@ import math
 
 import numpy as np
 
+from .. import _tengen
 from .. import functional as F
 from ..tensor import Parameter
 from ..utils.tuple_function import _pair, _pair_nonzero
@@ -115,7 +116,9 @@ class _PaddedConv(_ConvNd):
 
     def calc_conv(self, inp, weight, bias):
         """The convolution with another weight and bias."""
-        conv = F.conv2d if self._ndim == 2 else F.conv1d
+        return self._convolve(F.conv2d if self._ndim == 2 else F.conv1d, inp, weight, bias)
+
+    def _convolve(self, conv, inp, weight, bias):
         padding = self.padding
         if self.padding_mode != "zeros":
             inp, padding = F.pad(inp, self.get_pad_witdth(), self.padding_mode), 0
@@ -294,7 +297,7 @@ class ConvRelu2d(Conv2d):
     """
 
     def forward(self, inp):
-        return F.relu(self.calc_conv(inp, self.weight, self.bias))
+        return self._convolve(_tengen._conv2d_relu, inp, self.weight, self.bias)
 
 
 class ConvTranspose2d(_ConvNd):

@@ -1,7 +1,8 @@
 //! Products of matrices and convolutions.
 
 use crate::harness::{Laws, Rng, alone, laws, tensor};
-use tengen_core::{DType, GradManager, Tensor, Var, ops, ops::ConvParams};
+use tengen_core::ops::{self, ConvActivation, ConvEpilogue, ConvParams};
+use tengen_core::{DType, ErrorKind, GradManager, Tensor, Var};
 
 fn two(l: Laws, a: &[usize], b: &[usize]) {
     l.input(a, -1.0, 1.0).input(b, -1.0, 1.0).no_halves().rtol(1e-4).check();
@@ -260,6 +261,79 @@ fn biases_are_added_to_every_kind_of_convolution() {
         let b = random(&[x.shape()[1]]);
         let back = |b| ops::conv_transpose2d(&plain, &w, b, p, (0, 0)).unwrap();
         same(back(Some(&b)), back(None), &b);
+    }
+}
+
+#[test]
+fn what_follows_a_convolution_is_the_same_in_one_pass() {
+    let _alone = alone();
+    let mut rng = Rng::new(1);
+    // Minimal filtering, filters of one tap, planes alone, and direct sums.
+    for (x, w, p) in [
+        (&[2, 16, 9, 9][..], &[16, 16, 3, 3][..], params((1, 1), (1, 1), (1, 1), 1)),
+        (&[2, 32, 9, 9], &[2, 16, 16, 3, 3], params((1, 1), (1, 1), (1, 1), 2)),
+        (&[1, 8, 23, 23], &[8, 8, 1, 1], params((1, 1), (0, 0), (1, 1), 1)),
+        (&[2, 4, 9, 9], &[4, 1, 1, 3, 3], params((1, 1), (1, 1), (1, 1), 4)),
+        (&[2, 4, 9, 9], &[2, 3, 2, 3, 3], params((2, 1), (1, 1), (1, 1), 2)),
+        (&[0, 4, 9, 9], &[5, 4, 3, 3], params((1, 1), (0, 0), (1, 1), 1)),
+    ] {
+        for dtype in [DType::F32, DType::F64] {
+            let mut random = |s: &[usize]| {
+                let n: usize = s.iter().product();
+                tensor(s, &(0..n).map(|_| rng.next() - 0.5).collect::<Vec<_>>(), dtype)
+            };
+            let (x, w) = (random(x), random(w));
+            let plain = ops::conv2d(&x, &w, None, p).unwrap();
+            let channels = plain.shape()[1];
+            let (bias, slope, all) = (random(&[channels]), random(&[1]), random(&[channels]));
+            let residual = random(plain.shape());
+            for bits in 0..16 {
+                let bias = (bits & 1 != 0).then_some(&bias);
+                let residual = (bits & 2 != 0).then_some(&residual);
+                let activation = match bits / 4 {
+                    0 => ConvActivation::Identity,
+                    1 => ConvActivation::Relu,
+                    2 => ConvActivation::Prelu(&slope),
+                    _ => ConvActivation::Prelu(&all),
+                };
+                let after = ConvEpilogue { bias, residual, activation };
+                let fused = || ops::conv2d_fused(&x, &w, p, after).unwrap().to_f64_vec().unwrap();
+                let one = fused();
+                let apart = GradManager::new().scope(|_| Ok(fused())).unwrap();
+                assert_eq!(one, apart, "{x} {w} {dtype:?} {bits}");
+                assert_eq!(one == plain.to_f64_vec().unwrap(), bits == 0 || one.is_empty());
+            }
+        }
+    }
+}
+
+#[test]
+fn what_follows_a_convolution_has_gradients() {
+    let p = params((1, 1), (1, 1), (1, 1), 1);
+    let law = laws("conv2d_fused", move |t| {
+        let activation = ConvActivation::Prelu(&t[4]);
+        let after = ConvEpilogue { bias: Some(&t[2]), residual: Some(&t[3]), activation };
+        ops::conv2d_fused(&t[0], &t[1], p, after)
+    });
+    let law = law.input(&[1, 2, 4, 4], -1.0, 1.0).input(&[3, 2, 3, 3], -1.0, 1.0);
+    let law = law.input(&[3], -1.0, 1.0).input(&[1, 3, 4, 4], -1.0, 1.0).input(&[3], 0.1, 0.5);
+    law.rtol(1e-4).first_order().check();
+}
+
+#[test]
+fn what_cannot_follow_a_convolution_is_an_error() {
+    let ones = |s: &[usize]| Tensor::ones(s, DType::F32).unwrap();
+    let (x, w, other) = (ones(&[1, 2, 4, 4]), ones(&[3, 2, 3, 3]), ones(&[1, 3, 1, 1]));
+    let slope = ones(&[2]);
+    for after in [
+        ConvEpilogue { bias: Some(&slope), ..Default::default() },
+        ConvEpilogue { residual: Some(&other), ..Default::default() },
+        ConvEpilogue { activation: ConvActivation::Prelu(&slope), ..Default::default() },
+    ] {
+        let run = || ops::conv2d_fused(&x, &w, ConvParams::default(), after);
+        assert_eq!(run().unwrap_err().kind(), ErrorKind::Shape);
+        let apart = GradManager::new().scope(|_| Ok(run())).unwrap();
+        assert_eq!(apart.unwrap_err().kind(), ErrorKind::Shape);
     }
 }
 

@@ -20,10 +20,10 @@ mod tiles;
 pub use gradient::{Gradients, ToFilter};
 
 use crate::conv::Geometry;
+use crate::epilogue::Epilogue;
 use crate::gemm::Strided;
 use crate::lanes::{Arch, Float, Kernel, dispatch, isa};
 use crate::pool::{self, Shared};
-use crate::winograd::Epilogue;
 use plan::{Block, Part, tile};
 use std::ops::Range;
 use tiles::{Sums, Tile};
@@ -156,7 +156,6 @@ impl Direct {
             let next = unit + workers.div_ceil(shares);
             let (k, next) = (next / blocks, part.block(next % blocks));
             let group = i % images.groups;
-            let channels = |values: Option<&'a [T]>| values.map(|v| &v[group * part.outs..]);
             debug_assert!(crate::lanes::isa() == isa);
             dispatch(Task {
                 plan: part,
@@ -167,11 +166,7 @@ impl Direct {
                 packed: packed.at(group * filters).cast_const(),
                 band: work.at(worker * band),
                 columns: share * columns / shares..(share + 1) * columns / shares,
-                epilogue: Epilogue {
-                    bias: channels(epilogue.bias),
-                    slope: channels(epilogue.slope),
-                    residual: epilogue.residual.map(|r| &r[i * images.out_step..]),
-                },
+                epilogue: epilogue.part(group * part.outs, i * images.out_step),
             });
         });
     }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::conv::Geometry;
+use crate::epilogue::Activation;
 use crate::lanes::{available, with_isa};
 
 fn values(n: usize, seed: u64) -> Vec<f64> {
@@ -182,8 +183,8 @@ fn the_epilogue_adds_and_bends_on_every_instruction_set() {
         let run = |e| run::<f64>(plan, &image, from, filters, out_len, e);
         let (bias, slope, residual) = (values(outs, 3), values(outs, 4), values(2 * out_len, 5));
         let plain = run(Epilogue::default());
-        let bent =
-            run(Epilogue { bias: Some(&bias[..]), slope: Some(&slope), residual: Some(&residual) });
+        let activation = Activation::Prelu(&slope);
+        let bent = run(Epilogue { bias: Some(&bias[..]), residual: Some(&residual), activation });
         for (i, (got, sum)) in bent.iter().zip(&plain).enumerate() {
             let channel = i / plane % outs;
             let v = sum + bias[channel] + residual[i];

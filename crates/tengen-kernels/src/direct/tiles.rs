@@ -1,8 +1,8 @@
 //! A tile of results: some positions × some registers of output channels.
 
 use super::plan::Part;
+use crate::epilogue::Epilogue;
 use crate::lanes::{Arch, Float, Isa, Lane, prefetch};
-use crate::winograd::Epilogue;
 
 /// Steps that are summed in registers before they are added to the rest: shorter sums round less.
 pub(super) const STEPS: usize = 512;

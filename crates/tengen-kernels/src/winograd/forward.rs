@@ -4,7 +4,8 @@ use super::filters::{FilterTransform, Filters, filter_point};
 use super::planes::{FromTiles, Planes, ToTiles, rows_len};
 use super::product::Products;
 use super::tiles::{Layout, POINTS, Registers, Tiles};
-use super::{Batch, Epilogue, on};
+use super::{Batch, on};
+use crate::epilogue::Epilogue;
 use crate::pool::{self, Shared, share};
 use std::ops::Range;
 

@@ -27,7 +27,7 @@ pub use forward::{forward, forward_len, to_input, to_input_len};
 pub use to_filter::{to_filter, to_filter_len};
 
 use crate::conv::Geometry;
-use crate::lanes::{Float, Isa, Kernel, Lane, dispatch_on};
+use crate::lanes::{Isa, Kernel, dispatch_on};
 
 /// A batch that one group of a convolution works on.
 #[derive(Clone, Copy, Debug)]
@@ -50,61 +50,6 @@ pub fn applies(g: &Geometry) -> bool {
         && g.dilation == (1, 1)
         && g.padding.0 <= 2
         && g.padding.1 <= 2
-}
-
-/// What becomes of a convolution's sums before they are stored: `v = sum + bias[channel] +
-/// residual`, then `v < 0 ? v·slope[channel] : v`. A slope of 0 is ReLU (but −∞·0 is NaN).
-#[derive(Clone, Copy, Debug)]
-pub struct Epilogue<'a, T> {
-    /// Added, one per channel of the result.
-    pub bias: Option<&'a [T]>,
-    /// Factor of negative values, one per channel of the result.
-    pub slope: Option<&'a [T]>,
-    /// Added, in the places of the result.
-    pub residual: Option<&'a [T]>,
-}
-
-impl<T> Default for Epilogue<'_, T> {
-    fn default() -> Self {
-        Epilogue { bias: None, slope: None, residual: None }
-    }
-}
-
-impl<T: Float> Epilogue<'_, T> {
-    /// Whether sums are stored as they are.
-    pub(crate) fn is_none(&self) -> bool {
-        self.bias.is_none() && self.slope.is_none() && self.residual.is_none()
-    }
-    /// What is stored for `n` sums of a channel, whose places start at `at` and are `pitch` apart.
-    #[inline(always)]
-    pub(crate) fn apply<L: Lane<T = T>>(
-        &self,
-        mut v: L,
-        channel: usize,
-        (at, pitch): (usize, usize),
-        n: usize,
-    ) -> L {
-        if let Some(bias) = self.bias {
-            v = v.add(L::splat(bias[channel]));
-        }
-        if let Some(residual) = self.residual {
-            let mut values = [T::default(); 16];
-            let values = if pitch == 1 {
-                &residual[at..at + n]
-            } else {
-                let from = residual[at..].iter().step_by(pitch);
-                values[..n].iter_mut().zip(from).for_each(|(to, v)| *to = *v);
-                &values[..n]
-            };
-            // SAFETY: as many elements as the slice has.
-            v = v.add(unsafe { L::load_n(values.as_ptr(), n) });
-        }
-        if let Some(slope) = self.slope {
-            let negative = v.lt(L::splat(T::default()));
-            v = L::sel(negative, v.mul(L::splat(slope[channel])), v);
-        }
-        v
-    }
 }
 
 /// Runs a kernel on an instruction set that was in use.

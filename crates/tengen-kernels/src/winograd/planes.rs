@@ -1,8 +1,8 @@
 //! Planes of pixels to transformed tiles, and products back to planes.
 
-use super::Epilogue;
 use super::tiles::{Layout, POINTS, Segment, Tiles};
 use super::transform::{both_axes, input, output, output_transposed, turn};
+use crate::epilogue::Epilogue;
 use crate::lanes::{Arch, Kernel, Lane};
 use std::ops::Range;
 

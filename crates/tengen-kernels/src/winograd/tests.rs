@@ -1,6 +1,7 @@
 //! Held to the definition, in f64, on every instruction set.
 
 use super::*;
+use crate::epilogue::{Activation, Epilogue};
 use crate::lanes::{available, with_isa};
 use crate::pool;
 
@@ -166,17 +167,23 @@ fn the_epilogue_sees_every_sum_once() {
             let (bias, slope) = (values(k, 7), values(k, 8));
             let residual = values(case.dy.len(), 9);
             let plain = case.forward(&Epilogue::default());
-            for bits in 1..8 {
+            for bits in 1..12 {
+                let activations =
+                    [Activation::Identity, Activation::Relu, Activation::Prelu(&slope)];
                 let e = Epilogue {
                     bias: (bits & 1 != 0).then_some(&bias[..]),
-                    slope: (bits & 2 != 0).then_some(&slope[..]),
-                    residual: (bits & 4 != 0).then_some(&residual[..]),
+                    residual: (bits & 2 != 0).then_some(&residual[..]),
+                    activation: activations[bits / 4],
                 };
                 for (i, y) in case.forward(&e).into_iter().enumerate() {
                     let k = i / pixels % k;
                     let sum = plain[i] + e.bias.map_or(0.0, |b| b[k]);
                     let sum = sum + e.residual.map_or(0.0, |r| r[i]);
-                    let v = if sum < 0.0 { sum * e.slope.map_or(1.0, |s| s[k]) } else { sum };
+                    let v = match e.activation {
+                        Activation::Relu => sum.max(0.0),
+                        Activation::Prelu(slope) if sum < 0.0 => sum * slope[k],
+                        _ => sum,
+                    };
                     assert!((y - v).abs() <= 1e-5 * v.abs().max(1.0), "{set:?} {i}: {y} {v}");
                 }
             }

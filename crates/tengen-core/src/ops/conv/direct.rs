@@ -1,6 +1,6 @@
 //! Evaluation by direct sums.
 
-use super::op::{Conv, Pass};
+use super::op::{After, Conv, Pass};
 use crate::op::Op;
 use crate::prepared::Form;
 use crate::shape::Shape;
@@ -9,7 +9,6 @@ use tengen_kernels::conv::{Geometry, Real};
 use tengen_kernels::direct::{Direct, Gradients, Images, ToFilter};
 use tengen_kernels::lanes::isa;
 use tengen_kernels::pool;
-use tengen_kernels::winograd::Epilogue;
 
 /// Pixels of all images up to which it shows how long filters take to pack: those that are used again
 /// are kept packed.
@@ -26,7 +25,7 @@ impl Conv {
         &self,
         a: &Tensor,
         b: &Tensor,
-        bias: Option<&Tensor>,
+        after: &After<'_>,
         g: Geometry,
         n: usize,
         shape: Shape,
@@ -55,8 +54,7 @@ impl Conv {
             unsafe { plan.pack(groups, filters.as_ptr(), packed.ptr::<T>()) };
             Ok(packed)
         };
-        let bias = bias.map(Tensor::as_slice::<T>).transpose()?;
-        let epilogue = Epilogue { bias, ..Epilogue::default() };
+        let epilogue = after.epilogue::<T>()?;
         let images = Images {
             n: n * groups,
             groups,

@@ -2,11 +2,13 @@
 
 mod depthwise;
 mod direct;
+mod fused;
 mod op;
 mod plan;
 mod pointwise;
 mod winograd;
 
+pub use fused::{ConvActivation, ConvEpilogue, conv2d_fused};
 pub use plan::set_winograd;
 
 use super::reshape;

@@ -1,7 +1,7 @@
 //! The operators: what they infer, which evaluation they take, their gradients.
 
-use super::ConvParams;
 use super::plan::{Way, way};
+use super::{ConvActivation, ConvEpilogue, ConvParams};
 use crate::autograd::Gradient;
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::ops::{cast::cast_raw, sum};
@@ -9,10 +9,7 @@ use crate::shape::Shape;
 use crate::{DType, Element, Result, Tensor, apply1, bail, ensure, promote};
 use smallvec::{SmallVec, smallvec};
 use tengen_kernels::conv::{Geometry, Real};
-use tengen_kernels::pool::{self, Shared};
-
-/// Elements per task that adds biases.
-const TASK: usize = 1 << 15;
+use tengen_kernels::epilogue::{Activation, Epilogue, finish};
 
 /// Which of the three a [`Conv`] computes, from which inputs. The first two take a third one, a bias
 /// for each channel of what they compute.
@@ -136,51 +133,74 @@ impl Conv {
     }
 }
 
+/// What follows the sums; operands are contiguous and of their dtype.
+pub(super) type After<'a> = ConvEpilogue<'a>;
+
+impl<'a> After<'a> {
+    /// For the kernels.
+    pub(super) fn epilogue<T: Element>(&self) -> Result<Epilogue<'a, T>> {
+        Ok(Epilogue {
+            bias: self.bias.map(Tensor::as_slice::<T>).transpose()?,
+            residual: self.residual.map(Tensor::as_slice::<T>).transpose()?,
+            activation: match self.activation {
+                ConvActivation::Identity => Activation::Identity,
+                ConvActivation::Relu => Activation::Relu,
+                ConvActivation::Prelu(slope) => Activation::Prelu(slope.as_slice::<T>()?),
+            },
+        })
+    }
+}
+
 impl Conv {
     fn run<T: Real + Element>(
         &self,
-        x: &[&Tensor],
+        [a, b]: [&Tensor; 2],
+        after: &After<'_>,
         g: Geometry,
         n: usize,
         shape: Shape,
     ) -> Result<Tensor> {
-        let (a, b) = (x[0].contiguous()?, x[1].contiguous()?);
-        let bias = x.get(2).map(|bias| bias.contiguous()).transpose()?;
-        let bias = bias.as_ref();
         let way = way(self.pass, &g, T::DTYPE);
         let empty = shape.numel() == 0 || a.numel() == 0 || b.numel() == 0;
         let y = match (way, self.pass) {
             _ if empty => Tensor::zeros(&shape, T::DTYPE)?,
-            (Way::Winograd, Pass::Forward) => return self.winograd(&a, &b, bias, g, n, shape),
+            (Way::Winograd, Pass::Forward) => return self.winograd(a, b, after, g, n, shape),
             (Way::Direct, Pass::Forward | Pass::ToInput(..)) => {
-                return self.direct::<T>(&a, &b, bias, g, n, shape);
+                return self.direct::<T>(a, b, after, g, n, shape);
             }
-            (Way::Winograd, _) => self.winograd(&a, &b, None, g, n, shape)?,
-            (Way::Direct, _) => self.direct_to_filter::<T>(&a, &b, g, n, shape)?,
-            (Way::Pointwise, _) => self.pointwise::<T>(&a, &b, g, n, shape)?,
+            (Way::Winograd, _) => self.winograd(a, b, &After::default(), g, n, shape)?,
+            (Way::Direct, _) => self.direct_to_filter::<T>(a, b, g, n, shape)?,
+            (Way::Pointwise, _) => self.pointwise::<T>(a, b, g, n, shape)?,
             (Way::Depthwise, Pass::ToFilter(..)) => {
-                self.depthwise_to_filter::<T>(&a, &b, g, n, shape)?
+                self.depthwise_to_filter::<T>(a, b, g, n, shape)?
             }
-            (Way::Depthwise, _) => self.depthwise::<T>(&a, &b, g, n, shape)?,
+            (Way::Depthwise, _) => self.depthwise::<T>(a, b, g, n, shape)?,
         };
-        if let Some(bias) = bias {
-            add_bias(&y, bias.as_slice::<T>()?, shape[2] * shape[3]);
-        }
+        // SAFETY: `y` is new, initialised and this long, and no one else has it.
+        let sums = unsafe { std::slice::from_raw_parts_mut(y.ptr::<T>(), y.numel()) };
+        finish(sums, shape[1], shape[2] * shape[3], &after.epilogue::<T>()?);
         Ok(y)
     }
-}
 
-/// Adds the biases of its channels to `y`, which is new, planes of `plane` elements.
-fn add_bias<T: Real + Element>(y: &Tensor, bias: &[T], plane: usize) {
-    let to = Shared(y.ptr::<T>());
-    pool::for_ranges(y.numel() / plane.max(1), TASK / plane.max(1), |from, end| {
-        for i in from..end {
-            // SAFETY: `y` has these planes, and each is this task's own.
-            let to = unsafe { std::slice::from_raw_parts_mut(to.at(i * plane), plane) };
-            let b = bias[i % bias.len()];
-            to.iter_mut().for_each(|v| *v = *v + b);
-        }
-    });
+    /// Evaluates for operands of which those after the first two follow the sums, as `after` says.
+    pub(super) fn eval_with(
+        &self,
+        x: &[&Tensor],
+        out: &[Meta],
+        after: impl for<'a> Fn(&[&'a Tensor]) -> After<'a>,
+    ) -> Result<Tensors> {
+        let (g, n, _) = self.geometry(x)?;
+        let Meta { shape, dtype } = out[0];
+        let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
+        let x = x.iter().map(|x| cast_raw(x, wide)?.contiguous());
+        let x = x.collect::<Result<SmallVec<[Tensor; 5]>>>()?;
+        let x: SmallVec<[&Tensor; 5]> = x.iter().collect();
+        let (pair, after) = ([x[0], x[1]], after(&x));
+        Ok(smallvec![match wide {
+            DType::F64 => self.run::<f64>(pair, &after, g, n, shape)?,
+            _ => cast_raw(&self.run::<f32>(pair, &after, g, n, shape)?, dtype)?,
+        }])
+    }
 }
 
 impl Op for Conv {
@@ -218,18 +238,7 @@ impl Op for Conv {
     }
 
     fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        let (g, n, _) = self.geometry(x)?;
-        let Meta { shape, dtype } = out[0];
-        Ok(smallvec![match dtype {
-            DType::F32 => self.run::<f32>(x, g, n, shape)?,
-            DType::F64 => self.run::<f64>(x, g, n, shape)?,
-            _ => {
-                let x = x.iter().map(|x| cast_raw(x, DType::F32));
-                let x = x.collect::<Result<SmallVec<[Tensor; 3]>>>()?;
-                let x: SmallVec<[&Tensor; 3]> = x.iter().collect();
-                cast_raw(&self.run::<f32>(&x, g, n, shape)?, dtype)?
-            }
-        }])
+        self.eval_with(x, out, |x| After { bias: x.get(2).copied(), ..After::default() })
     }
 
     fn saves(&self) -> Saves {

@@ -1,18 +1,18 @@
 //! Evaluation by Winograd's minimal filtering.
 
-use super::op::{Conv, Pass};
+use super::op::{After, Conv, Pass};
 use crate::shape::Shape;
 use crate::{DType, Result, Tensor};
 use tengen_kernels::conv::Geometry;
-use tengen_kernels::winograd::{self as kernels, Batch, Epilogue};
+use tengen_kernels::winograd::{self as kernels, Batch};
 
 impl Conv {
-    /// Group after group; operands are contiguous and in f32. Only the forward pass takes a bias.
+    /// Group after group; operands are contiguous and in f32. Only the forward pass has what follows.
     pub(super) fn winograd(
         &self,
         a: &Tensor,
         b: &Tensor,
-        bias: Option<&Tensor>,
+        after: &After<'_>,
         geometry: Geometry,
         n: usize,
         shape: Shape,
@@ -30,7 +30,7 @@ impl Conv {
         };
         let scratch = Tensor::empty(Shape::new(&[len])?, DType::F32)?;
         let (a, b) = (a.as_slice::<f32>()?, b.as_slice::<f32>()?);
-        let bias = bias.map(Tensor::as_slice::<f32>).transpose()?;
+        let epilogue = after.epilogue::<f32>()?;
         // SAFETY: both are new, initialised and this long, and no one else has them.
         let (y_all, work) = unsafe {
             (
@@ -42,8 +42,7 @@ impl Conv {
             let (i, f, o) = (group * image, group * filters, group * out);
             match self.pass {
                 Pass::Forward => {
-                    let bias = bias.map(|bias| &bias[group * geometry.k..]);
-                    let e = Epilogue { bias, ..Epilogue::default() };
+                    let e = epilogue.part(group * geometry.k, o);
                     kernels::forward(&batch, &a[i..], &b[f..], &mut y_all[o..], &e, work);
                 }
                 Pass::ToInput(..) => {

@@ -1,0 +1,172 @@
+//! A convolution and what follows it, in one pass over the results.
+
+use super::op::{After, Conv, Pass};
+use super::{ConvParams, conv2d, flat_filters};
+use crate::autograd::{Gradient, is_recording};
+use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
+use crate::ops::{add, broadcast_to, prelu, relu, reshape};
+use crate::shape::Shape;
+use crate::{DType, Result, Tensor, apply1, bail, ensure};
+use smallvec::{SmallVec, smallvec};
+
+/// What follows the sums of [`conv2d_fused`]: `activation(sum + bias + residual)`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ConvEpilogue<'a> {
+    /// As many elements as there are output channels, in any shape.
+    pub bias: Option<&'a Tensor>,
+    /// Of the result's shape.
+    pub residual: Option<&'a Tensor>,
+    /// Last.
+    pub activation: ConvActivation<'a>,
+}
+
+/// What becomes of negative values.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum ConvActivation<'a> {
+    /// They stay.
+    #[default]
+    Identity,
+    /// As in [`relu`].
+    Relu,
+    /// As in [`prelu`], with slopes of one element or one for each output channel.
+    Prelu(&'a Tensor),
+}
+
+/// [`conv2d`], a sum and an activation: `activation(conv2d(x, weight, bias) + residual)`, computed
+/// while the convolution's results are stored, so that they pass through memory once. Where gradients
+/// are recorded it is these operators one after the other.
+///
+/// # Errors
+/// As [`conv2d`]; Shape: the residual has another shape than the result, or the slopes are neither
+/// one nor one for each output channel.
+///
+/// ```
+/// use tengen_core::{DType, Tensor, ops};
+/// use tengen_core::ops::{ConvActivation, ConvEpilogue, ConvParams};
+/// let (x, w) = (Tensor::ones(&[1, 2, 3, 3], DType::F32)?, Tensor::ones(&[4, 2, 3, 3], DType::F32)?);
+/// let bias = Tensor::from_slice(&[-20.0f32, -18.0, 0.0, 1.0], &[4])?;
+/// let after =
+///     ConvEpilogue { bias: Some(&bias), activation: ConvActivation::Relu, ..Default::default() };
+/// let y = ops::conv2d_fused(&x, &w, ConvParams::default(), after)?;
+/// assert_eq!(y.to_vec::<f32>()?, [0.0, 0.0, 18.0, 19.0]);
+/// # Ok::<(), tengen_core::Error>(())
+/// ```
+pub fn conv2d_fused(
+    x: &Tensor,
+    weight: &Tensor,
+    params: ConvParams,
+    after: ConvEpilogue<'_>,
+) -> Result<Tensor> {
+    let ConvEpilogue { bias, residual, activation } = after;
+    if is_recording() {
+        let y = conv2d(x, weight, bias, params)?;
+        let y = match residual {
+            Some(residual) => {
+                fits(residual, y.shape())?;
+                add(&y, residual)?
+            }
+            None => y,
+        };
+        return match activation {
+            ConvActivation::Identity => Ok(y),
+            ConvActivation::Relu => relu(&y),
+            ConvActivation::Prelu(slope) => prelu(&y, &slopes(slope, y.shape()[1])?),
+        };
+    }
+    let weight = flat_filters("conv2d", weight, params.groups)?;
+    let channels = weight.shape()[0];
+    let bias = bias.map(|bias| reshape(bias, &[bias.numel()])).transpose()?;
+    let (kind, slope) = match activation {
+        ConvActivation::Identity => (Kind::Identity, None),
+        ConvActivation::Relu => (Kind::Relu, None),
+        ConvActivation::Prelu(slope) => {
+            let slope = reshape(&slopes(slope, channels)?, &[channels])?;
+            (Kind::Prelu, Some(slope))
+        }
+    };
+    let conv = Conv { params, pass: Pass::Forward };
+    let op = Fused { conv, bias: bias.is_some(), residual: residual.is_some(), kind };
+    let mut inputs: SmallVec<[&Tensor; 5]> = smallvec![x, &weight];
+    inputs.extend(bias.iter().chain(residual).chain(&slope));
+    apply1(op, &inputs)
+}
+
+/// Slopes as `[1, channels, 1, 1]`.
+fn slopes(slope: &Tensor, channels: usize) -> Result<Tensor> {
+    let n = slope.numel();
+    ensure!(
+        n == 1 || n == channels,
+        Shape,
+        "conv2d_fused: {n} slopes but there are {channels} output channels; give 1 or {channels}"
+    );
+    broadcast_to(&reshape(slope, &[1, n, 1, 1])?, &Shape::new(&[1, channels, 1, 1])?)
+}
+
+fn fits(residual: &Tensor, shape: &Shape) -> Result<()> {
+    ensure!(
+        residual.shape() == shape,
+        Shape,
+        "conv2d_fused: the residual {residual} is added to a result of shape {shape}"
+    );
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Identity,
+    Relu,
+    Prelu,
+}
+
+/// Inputs: x, filters, and then bias, residual and slopes, those that there are.
+#[derive(Clone, Copy)]
+struct Fused {
+    conv: Conv,
+    bias: bool,
+    residual: bool,
+    kind: Kind,
+}
+
+impl Fused {
+    fn after<'a>(&self, x: &[&'a Tensor]) -> After<'a> {
+        let mut rest = x[2..].iter().copied();
+        let bias = if self.bias { rest.next() } else { None };
+        let residual = if self.residual { rest.next() } else { None };
+        let activation = match (self.kind, rest.next()) {
+            (Kind::Prelu, Some(slope)) => ConvActivation::Prelu(slope),
+            (Kind::Relu, _) => ConvActivation::Relu,
+            _ => ConvActivation::Identity,
+        };
+        ConvEpilogue { bias, residual, activation }
+    }
+}
+
+impl Op for Fused {
+    fn name(&self) -> &'static str {
+        "conv2d_fused"
+    }
+
+    fn promote(&self, x: &[&Tensor]) -> Result<Option<DType>> {
+        self.conv.promote(x)
+    }
+
+    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
+        let out = self.conv.infer(&x[..2 + usize::from(self.bias)])?;
+        if let Some(residual) = self.after(x).residual {
+            fits(residual, &out[0].shape)?;
+        }
+        Ok(out)
+    }
+
+    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
+        self.conv.eval_with(x, out, |x| self.after(x))
+    }
+
+    fn saves(&self) -> Saves {
+        Saves::NOTHING
+    }
+
+    fn grad(&self, _: &Gradient) -> Result<Grads> {
+        bail!(Unsupported, "conv2d_fused: it was not recorded as its operators")
+    }
+}
