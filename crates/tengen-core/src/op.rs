@@ -63,15 +63,10 @@ pub trait Op: 'static {
     /// Computes the results on the CPU; `out` is what [`Op::infer`] said.
     fn eval(&self, inputs: &[&Tensor], out: &[Meta]) -> Result<Tensors>;
 
-    /// Which tensors [`Op::grad`] reads.
-    fn saves(&self) -> Saves {
-        Saves::INPUTS
-    }
-
-    /// [`Op::saves`] where the first result is of `dtype`.
-    fn saves_for(&self, dtype: DType) -> Saves {
+    /// Which tensors [`Op::grad`] reads, where the first result is of `dtype`.
+    fn saves(&self, dtype: DType) -> Saves {
         let _ = dtype;
-        self.saves()
+        Saves::INPUTS
     }
 
     /// The gradients to the inputs. Written with operators, so that it can be differentiated

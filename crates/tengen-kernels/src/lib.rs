@@ -24,4 +24,6 @@ mod rows;
 pub mod small;
 pub mod softmax;
 pub mod sort;
+#[cfg(test)]
+mod testing;
 pub mod winograd;

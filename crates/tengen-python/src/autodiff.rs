@@ -102,7 +102,7 @@ impl tengen::Op for Custom {
     fn eval(&self, _: &[&Tensor], _: &[tengen::Meta]) -> tengen::Result<tengen::Tensors> {
         Ok(self.outputs.iter().map(Tensor::detach).collect())
     }
-    fn saves(&self) -> tengen::Saves {
+    fn saves(&self, _: tengen::DType) -> tengen::Saves {
         tengen::Saves::NOTHING
     }
     fn grad(&self, g: &tengen::Gradient) -> tengen::Result<tengen::Grads> {

@@ -72,7 +72,7 @@ pub(crate) fn record<O: Op>(op: O, inputs: &[&Tensor], results: &mut Tensors) {
         return;
     }
     TAPE.with_borrow_mut(|tape| {
-        let saves = op.saves_for(results[0].dtype());
+        let saves = op.saves(results[0].dtype());
         let first_output = tape.values;
         for (i, r) in results.iter_mut().enumerate() {
             if r.dtype().is_float() {

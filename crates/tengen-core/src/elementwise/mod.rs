@@ -140,7 +140,7 @@ impl<M: Elementwise<N>, const N: usize> Op for MapOp<M, N> {
         Ok(smallvec![y])
     }
 
-    fn saves_for(&self, dtype: DType) -> Saves {
+    fn saves(&self, dtype: DType) -> Saves {
         if M::by_value(dtype) { Saves::OUTPUTS } else { M::SAVES }
     }
 
@@ -213,7 +213,7 @@ impl<P: ElementwiseTest<N>, const N: usize> Op for PredicateOp<P, N> {
         Ok(smallvec![y])
     }
 
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves::NOTHING
     }
 }

@@ -20,7 +20,7 @@ impl Op for Cast {
     fn eval(&self, x: &[&Tensor], _: &[Meta]) -> Result<Tensors> {
         Ok(smallvec![cast_raw(x[0], self.0)?])
     }
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves::NOTHING
     }
     fn grad(&self, g: &Gradient) -> Result<Grads> {

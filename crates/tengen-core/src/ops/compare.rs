@@ -116,7 +116,7 @@ impl Op for Where {
         Ok(y)
     }
 
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves { inputs: 1, outputs: false }
     }
 

@@ -127,7 +127,7 @@ impl Op for Diagonal {
         // SAFETY: element i is that at (i, i + k) or (i − k, i), which `infer` keeps inside.
         Ok(smallvec![unsafe { x[0].view(out[0].shape, strides, offset) }])
     }
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves::NOTHING
     }
     fn grad(&self, g: &Gradient) -> Result<Grads> {
@@ -161,7 +161,7 @@ impl Op for DiagonalMatrix {
         copy_into(x[0], &unsafe { y.view(*x[0].shape(), strides, first) });
         Ok(smallvec![y])
     }
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves::NOTHING
     }
     fn grad(&self, g: &Gradient) -> Result<Grads> {

@@ -88,7 +88,7 @@ impl Op for Ctc {
         }])
     }
 
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves::INPUTS
     }
 

@@ -69,7 +69,7 @@ impl Op for Concat {
         }
         Ok(smallvec![y])
     }
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves::NOTHING
     }
     fn grad(&self, g: &Gradient) -> Result<Grads> {
@@ -171,7 +171,7 @@ impl Op for Split {
         };
         Ok(parts.zip(out).map(view).collect())
     }
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves::NOTHING
     }
     fn grad(&self, g: &Gradient) -> Result<Grads> {

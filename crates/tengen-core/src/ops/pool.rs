@@ -223,7 +223,7 @@ impl Op for MaxPool {
         ))])
     }
 
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         match self.pass {
             MaxPass::Forward => Saves { inputs: 1, outputs: true },
             _ => Saves { inputs: 0b11, outputs: false },
@@ -291,7 +291,7 @@ impl Op for AvgPool {
         ))])
     }
 
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves::NOTHING
     }
 

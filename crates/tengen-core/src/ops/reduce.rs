@@ -116,7 +116,7 @@ impl Op for Reduce {
         }])
     }
 
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         match self.kind {
             Kind::Sum => Saves::NOTHING,
             _ => Saves { inputs: 1, outputs: true },
@@ -366,7 +366,7 @@ impl Op for ArgReduce {
         Ok(smallvec![y])
     }
 
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves::NOTHING
     }
 }

@@ -82,7 +82,7 @@ impl Op for Softmax {
         }])
     }
 
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves::OUTPUTS
     }
 

@@ -104,7 +104,7 @@ impl Op for TopK {
         Ok(smallvec![values, indices])
     }
 
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves::OUTPUTS
     }
 
@@ -216,7 +216,7 @@ impl Op for Cumsum {
         }, else bail!(DType, "cumsum: {} cannot be summed", x[0]));
         Ok(smallvec![y])
     }
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves::NOTHING
     }
     fn grad(&self, g: &Gradient) -> Result<Grads> {

@@ -5,7 +5,7 @@ use crate::autograd::Gradient;
 use crate::elementwise::expand;
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::shape::{MAX_DIMS, Shape, normalize_axis};
-use crate::{Result, Tensor, apply1, bail, ensure};
+use crate::{DType, Result, Tensor, apply1, bail, ensure};
 use smallvec::{SmallVec, smallvec};
 
 struct Reshape(Shape);
@@ -31,7 +31,7 @@ impl Op for Reshape {
         let view = |x: &Tensor| unsafe { x.view(self.0, self.0.contiguous_strides(), x.offset()) };
         Ok(smallvec![if x[0].is_contiguous() { view(x[0]) } else { view(&x[0].copy()?) }])
     }
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves::NOTHING
     }
     fn grad(&self, g: &Gradient) -> Result<Grads> {
@@ -102,7 +102,7 @@ impl Op for Transpose {
         // SAFETY: the same elements, with axes in another order.
         Ok(smallvec![unsafe { x[0].view(out[0].shape, strides, x[0].offset()) }])
     }
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves::NOTHING
     }
     fn grad(&self, g: &Gradient) -> Result<Grads> {
@@ -149,7 +149,7 @@ impl Op for BroadcastTo {
     fn eval(&self, x: &[&Tensor], _: &[Meta]) -> Result<Tensors> {
         Ok(smallvec![expand(x[0], &self.0)])
     }
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves::NOTHING
     }
     fn grad(&self, g: &Gradient) -> Result<Grads> {

@@ -2,16 +2,7 @@ use super::*;
 use crate::conv::Geometry;
 use crate::epilogue::Activation;
 use crate::lanes::{available, with_isa};
-
-fn values(n: usize, seed: u64) -> Vec<f64> {
-    let mut s = seed | 1;
-    (0..n)
-        .map(|_| {
-            s = s.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (s >> 40) as f64 / (1 << 24) as f64 - 0.5
-        })
-        .collect()
-}
+use crate::testing::values;
 
 /// Calls `f(result, image place, filter place)` for every product of a convolution of one image.
 fn products(g: &Geometry, mut f: impl FnMut(usize, usize, usize)) {

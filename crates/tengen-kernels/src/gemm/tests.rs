@@ -1,15 +1,6 @@
 use super::*;
 use crate::lanes::{available, with_isa};
-
-fn values(n: usize, seed: u64) -> Vec<f64> {
-    let mut s = seed | 1;
-    (0..n)
-        .map(|_| {
-            s = s.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (s >> 40) as f64 / (1 << 24) as f64 - 0.5
-        })
-        .collect()
-}
+use crate::testing::values;
 
 fn run<T: Float>(m: usize, n: usize, k: usize, ta: bool, tb: bool, acc: bool) -> f64 {
     let (a, b) = (values(m * k, 1), values(k * n, 2));

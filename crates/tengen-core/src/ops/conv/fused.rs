@@ -162,7 +162,7 @@ impl Op for Fused {
         self.conv.eval_with(x, out, |x| self.after(x))
     }
 
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves::NOTHING
     }
 

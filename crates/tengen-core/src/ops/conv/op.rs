@@ -241,7 +241,7 @@ impl Op for Conv {
         self.eval_with(x, out, |x| After { bias: x.get(2).copied(), ..After::default() })
     }
 
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves { inputs: 0b11, outputs: false }
     }
 

@@ -76,7 +76,7 @@ impl Op for Gather {
         .map_err(|e| out_of_range(self.name(), e, self.0, x[0]))?;
         Ok(smallvec![y])
     }
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves { inputs: 0b10, outputs: false }
     }
     fn grad(&self, g: &Gradient) -> Result<Grads> {
@@ -144,7 +144,7 @@ impl Op for Scatter {
         .map_err(|e| out_of_range(self.name(), e, self.0, x[0]))?;
         Ok(smallvec![y])
     }
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves { inputs: 0b10, outputs: false }
     }
     fn grad(&self, g: &Gradient) -> Result<Grads> {
@@ -199,7 +199,7 @@ impl Op for ScatterAdd {
         .map_err(|e| out_of_range(self.name(), e, self.0, x[0]))?;
         Ok(smallvec![y])
     }
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves { inputs: 0b10, outputs: false }
     }
     fn grad(&self, g: &Gradient) -> Result<Grads> {

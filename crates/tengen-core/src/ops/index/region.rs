@@ -108,7 +108,7 @@ impl Op for Region {
     fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
         Ok(smallvec![view(&self.0, x[0], out[0].shape)])
     }
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves::NOTHING
     }
     fn grad(&self, g: &Gradient) -> Result<Grads> {
@@ -142,7 +142,7 @@ impl Op for Assign {
         copy_both(lead, (x[0], &y), (x[1], &part));
         Ok(smallvec![y])
     }
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves::NOTHING
     }
     fn grad(&self, g: &Gradient) -> Result<Grads> {

@@ -90,7 +90,7 @@ impl Op for Take {
         .map_err(|e| out_of_range(self.name(), e, self.0, x[0]))?;
         Ok(smallvec![y])
     }
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves { inputs: 0b10, outputs: false }
     }
     fn grad(&self, g: &Gradient) -> Result<Grads> {
@@ -175,7 +175,7 @@ impl Op for IndexAdd {
         .map_err(|e| out_of_range(self.name(), e, self.0, x[0]))?;
         Ok(smallvec![y])
     }
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves { inputs: 0b10, outputs: false }
     }
     fn grad(&self, g: &Gradient) -> Result<Grads> {
@@ -246,7 +246,7 @@ impl Op for Put {
         self.write(&mut y, Split::at(x[0].shape(), self.0), x[1], x[2])?;
         Ok(smallvec![y])
     }
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves { inputs: 0b10, outputs: false }
     }
     fn grad(&self, g: &Gradient) -> Result<Grads> {

@@ -287,7 +287,7 @@ impl Op for Norm {
         Ok(y)
     }
 
-    fn saves(&self) -> Saves {
+    fn saves(&self, _: DType) -> Saves {
         Saves { inputs: 1 | (self.weight as u32) << 1, outputs: false }
     }
 
