@@ -76,6 +76,25 @@ pub(crate) fn store<L: Lane>(v: L, y: &mut [L::T], i: usize, r: usize) {
     unsafe { if r == L::W { v.store(y.as_mut_ptr()) } else { v.store_n(y.as_mut_ptr(), r) } }
 }
 
+/// [`store`], `past` the caches if it is a whole register and lies as registers do; [`fence`] then
+/// comes before another thread reads it.
+///
+/// [`fence`]: crate::lanes::fence
+///
+/// # Panics
+/// As [`store`].
+#[inline(always)]
+pub(crate) fn put<L: Lane>(v: L, y: &mut [L::T], i: usize, r: usize, past: bool) {
+    if past && r == L::W {
+        let to = y[i..i + r].as_mut_ptr();
+        if to.addr().is_multiple_of(r * size_of::<L::T>()) {
+            // SAFETY: the slice has these elements, at a multiple of their size.
+            return unsafe { v.stream(to) };
+        }
+    }
+    store(v, y, i, r);
+}
+
 /// `K` numbers for each element of rows. A trait and not a closure, since closures need not be
 /// inlined and then lack the target features of their kernel.
 pub(crate) trait Terms<L: Lane, const K: usize> {

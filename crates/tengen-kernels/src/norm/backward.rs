@@ -1,9 +1,9 @@
 //! The gradients of normalisation.
 
 use super::{Affine, Given, Layout};
-use crate::lanes::{Arch, Float, Kernel, Lane, dispatch};
+use crate::lanes::{Arch, Float, Kernel, Lane, dispatch, fence};
 use crate::pool;
-use crate::rows::{Parts, Terms, load, store, sums};
+use crate::rows::{Parts, Terms, load, put, sums};
 use std::ops::Range;
 
 /// Runs whose gradients to elementwise weights meet in the element type, and are read again while
@@ -163,14 +163,18 @@ struct Line<L> {
     scale: L,
     slope: L,
     mean: L,
+    /// Whether results go past the caches.
+    past: bool,
 }
 
 impl<L: Lane> Line<L> {
-    /// From the unit's mean and 1/√(var + ε), its number of elements, its sums of g and g·(x −
-    /// mean), and the factor that makes g of dy.
+    /// From the unit's mean and 1/√(var + ε), its sums of g and g·(x − mean), and the factor that
+    /// makes g of dy.
     #[inline(always)]
-    fn new((mean, rstd): (L::T, f64), n: f64, [g, gx]: [f64; 2], factor: f64) -> Line<L> {
+    fn new(layout: &Layout, (mean, rstd): (L::T, f64), [g, gx]: [f64; 2], factor: f64) -> Line<L> {
+        let n = layout.unit_len() as f64;
         Line {
+            past: layout.past::<L::T>(),
             factor: L::splat(L::T::from_f64(factor)),
             level: L::splat(L::T::from_f64(-g / n)),
             scale: L::splat(L::T::from_f64(rstd)),
@@ -191,7 +195,8 @@ impl<L: Lane> Line<L> {
             let d = Lane::sub(load::<L>(x, i, r), self.mean);
             // The level is taken from g first: the two cancel.
             let g = Lane::fma(g, self.factor, self.level);
-            store(Lane::fma(g, self.scale, Lane::mul(d, self.slope)), dx, i, r);
+            let v = Lane::fma(g, self.scale, Lane::mul(d, self.slope));
+            put(v, dx, i, r, self.past);
             i += r;
         }
     }
@@ -231,15 +236,17 @@ impl<T: Float> Kernel for Runs<'_, T> {
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Data { layout, given, x, dy, .. } = self.data;
-        let n = layout.unit_len() as f64;
         for run in self.runs {
             let (unit, at) = (layout.unit(run), layout.range(run));
             let sums = [self.sums[2 * unit], self.sums[2 * unit + 1]];
             let factor = given.factor(&layout, run);
-            let line = Line::<T::Lane<A>>::new(given.of(unit), n, sums, factor);
+            let line = Line::<T::Lane<A>>::new(&layout, given.of(unit), sums, factor);
             // SAFETY: tasks have different runs.
             let dx = unsafe { self.dx.part(at.start, at.end) };
             line.write::<false>(&x[at.clone()], &dy[at], &[], dx);
+        }
+        if layout.past::<T>() {
+            fence();
         }
     }
 }
@@ -257,7 +264,6 @@ impl<T: Float> Kernel for Units<'_, T> {
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Data { layout, given, x, dy, to_input } = self.data;
-        let n = layout.unit_len() as f64;
         for unit in self.units {
             let of = given.of(unit);
             let mut total = [0.0; 2];
@@ -275,11 +281,14 @@ impl<T: Float> Kernel for Units<'_, T> {
             for run in layout.members(unit) {
                 let at = layout.range(run);
                 let factor = given.factor(&layout, run);
-                let line = Line::<T::Lane<A>>::new(of, n, total, factor);
+                let line = Line::<T::Lane<A>>::new(&layout, of, total, factor);
                 // SAFETY: as above.
                 let dx = unsafe { self.dx.part(at.start, at.end) };
                 line.write::<false>(&x[at.clone()], &dy[at], &[], dx);
             }
+        }
+        if layout.past::<T>() {
+            fence();
         }
     }
 }
@@ -302,7 +311,6 @@ impl<T: Float> Kernel for Elements<'_, T> {
     fn run<A: Arch>(self) {
         let Elements { data, runs, affine, dx, dw, db } = self;
         let Data { layout, given, x, dy, to_input } = data;
-        let n = layout.len as f64;
         dw.fill(0.0);
         db.fill(0.0);
         for first in runs.clone().step_by(ROWS) {
@@ -316,7 +324,7 @@ impl<T: Float> Kernel for Elements<'_, T> {
                 let (at, of) = (layout.range(run), of[run - first]);
                 let (x, dy) = (&x[at.clone()], &dy[at.clone()]);
                 let sums = products::<T::Lane<A>>(of.0, given.weight, x, dy);
-                let line = Line::<T::Lane<A>>::new(of, n, sums, 1.0);
+                let line = Line::<T::Lane<A>>::new(&layout, of, sums, 1.0);
                 // SAFETY: tasks have different runs.
                 let dx = unsafe { dx.part(at.start, at.end) };
                 match given.weight {
@@ -329,6 +337,9 @@ impl<T: Float> Kernel for Elements<'_, T> {
                 let (x, dy) = (&x[all.clone()], &dy[all]);
                 add_columns::<T::Lane<A>>(&of[..rows.len()], layout.len, x, dy, dw, db);
             }
+        }
+        if layout.past::<T>() {
+            fence();
         }
     }
 }

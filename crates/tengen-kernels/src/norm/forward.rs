@@ -1,9 +1,9 @@
 //! Statistics, and what is normalised with them.
 
 use super::{Affine, Given, Layout, Units};
-use crate::lanes::{Arch, Float, Kernel, Lane, dispatch};
+use crate::lanes::{Arch, Float, Kernel, Lane, dispatch, fence};
 use crate::pool;
-use crate::rows::{Parts, Terms, load, store, sums};
+use crate::rows::{Parts, Terms, load, put, sums};
 use std::ops::Range;
 
 /// Elements that a second pass finds in the nearest cache.
@@ -159,6 +159,9 @@ impl<T: Float> Kernel for Apply<'_, T> {
             let at = given.of(layout.unit(first + k));
             apply::<T::Lane<A>>(&layout, [given.weight, given.bias], at, first + k, x, y);
         }
+        if layout.past::<T>() {
+            fence();
+        }
     }
 }
 
@@ -203,6 +206,9 @@ impl<T: Float> Kernel for Whole<'_, T> {
                 apply::<T::Lane<A>>(&layout, affine, one.of(0), run, &x[start..end], y);
             }
         }
+        if layout.past::<T>() {
+            fence();
+        }
     }
 }
 
@@ -216,6 +222,7 @@ fn apply<L: Lane>(
     x: &[L::T],
     y: &mut [L::T],
 ) {
+    let past = layout.past::<L::T>();
     match layout.affine {
         Affine::Runs(n) => {
             let weight = weight.map_or(1.0, |w| w[run % n].to_f64());
@@ -226,17 +233,17 @@ fn apply<L: Lane>(
             while i < x.len() {
                 let r = L::W.min(x.len() - i);
                 let d = Lane::sub(load::<L>(x, i, r), mean);
-                store(Lane::fma(d, scale, bias), y, i, r);
+                put(Lane::fma(d, scale, bias), y, i, r, past);
                 i += r;
             }
         }
         Affine::Elements => {
             let (mean, scale) = (L::splat(mean), L::splat(L::T::from_f64(scale)));
             match (weight, bias) {
-                (Some(w), Some(b)) => elements::<L, true, true>(x, mean, scale, w, b, y),
-                (Some(w), None) => elements::<L, true, false>(x, mean, scale, w, &[], y),
-                (None, Some(b)) => elements::<L, false, true>(x, mean, scale, &[], b, y),
-                (None, None) => elements::<L, false, false>(x, mean, scale, &[], &[], y),
+                (Some(w), Some(b)) => elements::<L, true, true>(x, mean, scale, w, b, y, past),
+                (Some(w), None) => elements::<L, true, false>(x, mean, scale, w, &[], y, past),
+                (None, Some(b)) => elements::<L, false, true>(x, mean, scale, &[], b, y, past),
+                (None, None) => elements::<L, false, false>(x, mean, scale, &[], &[], y, past),
             }
         }
     }
@@ -250,6 +257,7 @@ fn elements<L: Lane, const WEIGHT: bool, const BIAS: bool>(
     weight: &[L::T],
     bias: &[L::T],
     y: &mut [L::T],
+    past: bool,
 ) {
     let mut i = 0;
     while i < x.len() {
@@ -261,7 +269,7 @@ fn elements<L: Lane, const WEIGHT: bool, const BIAS: bool>(
             (false, true) => Lane::add(v, load(bias, i, r)),
             (false, false) => v,
         };
-        store(v, y, i, r);
+        put(v, y, i, r, past);
         i += r;
     }
 }

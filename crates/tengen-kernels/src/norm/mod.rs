@@ -13,6 +13,7 @@ mod tests;
 pub use backward::backward;
 pub use forward::forward;
 
+use crate::copy::PAST;
 use crate::lanes::Float;
 
 /// Elements per task.
@@ -119,6 +120,11 @@ impl Layout {
 
     fn range(&self, run: usize) -> std::ops::Range<usize> {
         run * self.len..(run + 1) * self.len
+    }
+
+    /// Whether results are so many that they go past the caches.
+    fn past<T>(&self) -> bool {
+        self.runs * self.len * size_of::<T>() >= PAST
     }
 
     /// Runs per task.

@@ -96,6 +96,25 @@ fn values_and_gradients_follow_their_formulas() {
 }
 
 #[test]
+fn results_past_the_caches_follow_their_formulas() {
+    let new = |runs, len, units, affine| Layout { runs, len, units, affine };
+    for l in [
+        new(64, 66_000, Units::Interleaved(32), Affine::Runs(32)),
+        new(700, 6001, Units::Neighbours(1), Affine::Elements),
+        new(1100, 3904, Units::Neighbours(2), Affine::Runs(4)),
+    ] {
+        let n = l.runs * l.len;
+        assert!(l.past::<f32>());
+        let (x, dy) = (noise(n, 1, 3.0), noise(n, 2, 0.1));
+        let (w, b) = (noise(l.affine_len(), 3, 1.0), noise(l.affine_len(), 4, 0.0));
+        let want = reference(l, &x, &dy, &w, &b, 1e-3);
+        for isa in available() {
+            with_isa(*isa, || close("f32", &run::<f32>(l, &x, &dy, &w, &b), &want, 5e-5));
+        }
+    }
+}
+
+#[test]
 fn a_large_mean_costs_no_accuracy() {
     let l = Layout { runs: 2, len: 10_000, units: Units::Neighbours(1), affine: Affine::Runs(1) };
     let x: Vec<f32> = noise(20_000, 9, 4096.0).iter().map(|v| *v as f32).collect();

@@ -11,9 +11,10 @@ mod tests;
 pub use cross_entropy::{cross_entropy, cross_entropy_backward};
 pub use logarithm::{logsoftmax, logsoftmax_backward};
 
-use crate::lanes::{Arch, Float, Kernel, Lane, Num, dispatch};
+use crate::copy::PAST;
+use crate::lanes::{Arch, Float, Kernel, Lane, Num, dispatch, fence};
 use crate::pool;
-use crate::rows::{Parts, Terms, load, span, store, sums};
+use crate::rows::{Parts, Terms, load, put, span, store, sums};
 
 /// Elements per task.
 const TASK: usize = 16 * 1024;
@@ -67,24 +68,41 @@ fn exponentials<L: Lane>(x: &[L::T], y: &mut [L::T]) -> f64 {
     total
 }
 
+/// The most elements of a row that goes past the caches; it is computed near first.
+const ROW: usize = 2048;
+
 struct Softmax<'a, T> {
     n: usize,
     x: &'a [T],
     y: &'a mut [T],
+    /// Whether results go past the caches.
+    past: bool,
 }
 
 impl<T: Float> Kernel for Softmax<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
-        for (x, y) in self.x.chunks(self.n).zip(self.y.chunks_mut(self.n)) {
-            let sum = exponentials::<T::Lane<A>>(x, y);
-            let share = <T::Lane<A>>::splat(T::from_f64(1.0 / sum));
-            let mut i = 0;
-            while i < y.len() {
-                let r = <T::Lane<A> as Lane>::W.min(y.len() - i);
+        let Self { n, x, y, past } = self;
+        let w = <T::Lane<A> as Lane>::W;
+        let share = |sum: f64| <T::Lane<A>>::splat(T::from_f64(1.0 / sum));
+        if past && n <= ROW {
+            let mut near = [T::default(); ROW];
+            for (x, y) in x.chunks(n).zip(y.chunks_mut(n)) {
+                let share = share(exponentials::<T::Lane<A>>(x, &mut near[..n]));
+                for i in (0..n).step_by(w) {
+                    let r = w.min(n - i);
+                    let v = Lane::mul(load::<T::Lane<A>>(&near, i, r), share);
+                    put(v, y, i, r, past);
+                }
+            }
+            return fence();
+        }
+        for (x, y) in x.chunks(n).zip(y.chunks_mut(n)) {
+            let share = share(exponentials::<T::Lane<A>>(x, y));
+            for i in (0..n).step_by(w) {
+                let r = w.min(n - i);
                 store(Lane::mul(load::<T::Lane<A>>(y, i, r), share), y, i, r);
-                i += r;
             }
         }
     }
@@ -96,11 +114,12 @@ impl<T: Float> Kernel for Softmax<'_, T> {
 /// If the lengths differ or are no multiples of `n`.
 pub fn softmax<T: Float>(n: usize, x: &[T], y: &mut [T]) {
     assert!(x.len() == y.len() && x.len().is_multiple_of(n), "softmax: lengths");
+    let past = size_of_val(y) >= PAST;
     let out = Parts::new(y);
     for_rows(x.len(), n, |from, to| {
         // SAFETY: tasks have different rows.
         let y = unsafe { out.part(from * n, to * n) };
-        dispatch(Softmax { n, x: &x[from * n..to * n], y });
+        dispatch(Softmax { n, x: &x[from * n..to * n], y, past });
     });
 }
 
@@ -118,23 +137,27 @@ struct SoftmaxBackward<'a, T> {
     y: &'a [T],
     dy: &'a [T],
     dx: &'a mut [T],
+    /// Whether results go past the caches.
+    past: bool,
 }
 
 impl<T: Float> Kernel for SoftmaxBackward<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
-        let n = self.n;
+        let (n, w) = (self.n, <T::Lane<A> as Lane>::W);
         for ((y, dy), dx) in self.y.chunks(n).zip(self.dy.chunks(n)).zip(self.dx.chunks_mut(n)) {
             let [inner] = sums::<T::Lane<A>, 1>(n, &Products(y, dy));
             let inner = <T::Lane<A>>::splat(T::from_f64(inner));
-            let mut i = 0;
-            while i < n {
-                let r = <T::Lane<A> as Lane>::W.min(n - i);
+            for i in (0..n).step_by(w) {
+                let r = w.min(n - i);
                 let d = Lane::sub(load::<T::Lane<A>>(dy, i, r), inner);
-                store(Lane::mul(load(y, i, r), d), dx, i, r);
-                i += r;
+                let v = Lane::mul(load(y, i, r), d);
+                put(v, dx, i, r, self.past);
             }
+        }
+        if self.past {
+            fence();
         }
     }
 }
@@ -145,11 +168,13 @@ impl<T: Float> Kernel for SoftmaxBackward<'_, T> {
 /// If the lengths differ or are no multiples of `n`.
 pub fn softmax_backward<T: Float>(n: usize, y: &[T], dy: &[T], dx: &mut [T]) {
     assert!(y.len() == dy.len() && y.len() == dx.len() && y.len().is_multiple_of(n), "lengths");
+    let past = size_of_val(dx) >= PAST;
     let out = Parts::new(dx);
     for_rows(y.len(), n, |from, to| {
         // SAFETY: tasks have different rows.
         let dx = unsafe { out.part(from * n, to * n) };
-        dispatch(SoftmaxBackward { n, y: &y[from * n..to * n], dy: &dy[from * n..to * n], dx });
+        let (y, dy) = (&y[from * n..to * n], &dy[from * n..to * n]);
+        dispatch(SoftmaxBackward { n, y, dy, dx, past });
     });
 }
 

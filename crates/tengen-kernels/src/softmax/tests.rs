@@ -43,6 +43,28 @@ fn softmax_and_its_gradient_follow_their_formulas() {
 }
 
 #[test]
+fn rows_past_the_caches_are_the_same_rows() {
+    for n in [128, 77, ROW + 16] {
+        let rows = PAST / size_of::<f32>() / n + 1;
+        let x: Vec<f32> = noise(rows * n, 1).into_iter().map(|v| v as f32).collect();
+        for isa in available() {
+            with_isa(*isa, || {
+                let run = |x: &[f32]| {
+                    let (mut y, mut dx) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+                    softmax(n, x, &mut y);
+                    softmax_backward(n, &y, x, &mut dx);
+                    [y, dx]
+                };
+                let [y, dx] = run(&x);
+                let half = rows / 2 * n;
+                let ([y0, dx0], [y1, dx1]) = (run(&x[..half]), run(&x[half..]));
+                assert!(y == [y0, y1].concat() && dx == [dx0, dx1].concat(), "{isa:?} {n}");
+            });
+        }
+    }
+}
+
+#[test]
 fn logsoftmax_and_its_gradient_follow_their_formulas() {
     for n in [1, 3, 16, 40, 5000] {
         let (x, dy) = (noise(3 * n, 1), noise(3 * n, 2));
