@@ -12,18 +12,30 @@ pub struct Epilogue<'a, T> {
     /// Added, in the places of the result.
     pub residual: Option<&'a [T]>,
     /// Last.
-    pub activation: Activation<'a, T>,
+    pub activation: Activation<&'a [T]>,
 }
 
-/// What becomes of negative values.
-#[derive(Clone, Copy, Debug)]
-pub enum Activation<'a, T> {
+/// What becomes of negative values; `S` are slopes.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Activation<S> {
     /// They stay.
+    #[default]
     Identity,
-    /// 0.
+    /// They become 0.
     Relu,
     /// They are multiplied by a factor, one per channel of the result.
-    Prelu(&'a [T]),
+    Prelu(S),
+}
+
+impl<S> Activation<S> {
+    /// The same with other slopes.
+    pub fn try_map<R, E>(self, f: impl FnOnce(S) -> Result<R, E>) -> Result<Activation<R>, E> {
+        Ok(match self {
+            Activation::Identity => Activation::Identity,
+            Activation::Relu => Activation::Relu,
+            Activation::Prelu(slopes) => Activation::Prelu(f(slopes)?),
+        })
+    }
 }
 
 impl<T> Default for Epilogue<'_, T> {

@@ -118,84 +118,57 @@ impl Arguments<'_, '_> {
     }
 }
 
-/// conv2d and relu in one pass.
-#[pyfunction]
-#[pyo3(name = "_conv2d_relu")]
-#[expect(clippy::too_many_arguments, reason = "conv2d's arguments")]
-fn conv2d_relu(
-    inp: Any,
-    weight: Any,
-    bias: Option<Any>,
-    stride: Option<Any>,
-    padding: Option<Any>,
-    dilation: Option<Any>,
-    groups: isize,
-    conv_mode: &str,
-    compute_mode: &str,
-) -> New {
-    let _ = compute_mode;
-    check_mode(conv_mode)?;
-    let fused: Convolution = |x, weight, bias, params| {
+/// Functions with the arguments of MegEngine's `conv2d`.
+macro_rules! convolutions {
+    ($($(#[$attribute:meta])* $name:ident = $convolution:expr;)*) => {$(
+        $(#[$attribute])*
+        #[pyfunction]
+        #[pyo3(signature = (inp, weight, bias=None, stride=None, padding=None, dilation=None, groups=1, conv_mode="cross_correlation", compute_mode="default"),
+               text_signature = "(inp, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, conv_mode='cross_correlation', compute_mode='default')")]
+        #[expect(clippy::too_many_arguments, reason = "MegEngine's signature")]
+        fn $name(
+            inp: Any,
+            weight: Any,
+            bias: Option<Any>,
+            stride: Option<Any>,
+            padding: Option<Any>,
+            dilation: Option<Any>,
+            groups: isize,
+            conv_mode: &str,
+            compute_mode: &str,
+        ) -> New {
+            let _ = compute_mode;
+            check_mode(conv_mode)?;
+            Arguments { stride, padding, dilation, groups }.run($convolution, inp, weight, bias)
+        }
+    )*};
+}
+convolutions! {
+    /// Two-dimensional convolution (cross-correlation) of inp [n, in, h, w] with weight
+    /// [out, in, kh, kw], or [groups, out/groups, in/groups, kh, kw], and a bias of out elements.
+    ///
+    /// stride, padding (zeros on each side) and dilation are one number or (vertical, horizontal).
+    ///
+    /// >>> import megengine.functional as F
+    /// >>> F.conv2d(F.ones((1, 1, 3, 3)), F.ones((1, 1, 3, 3)), padding=1).numpy()[0, 0]
+    /// array([[4., 6., 4.],
+    ///        [6., 9., 6.],
+    ///        [4., 6., 4.]], dtype=float32)
+    conv2d = ops::conv2d;
+
+    /// One-dimensional convolution of inp [n, in, w] with weight [out, in, k], or
+    /// [groups, out/groups, in/groups, k]; see conv2d.
+    ///
+    /// >>> import megengine.functional as F
+    /// >>> F.conv1d(F.ones((1, 1, 4)), F.ones((1, 1, 3)), padding=1).numpy()[0, 0]
+    /// array([2., 3., 3., 2.], dtype=float32)
+    conv1d = ops::conv1d;
+
+    /// conv2d and relu in one pass.
+    _conv2d_relu = |x, weight, bias, params| {
         let after = ConvEpilogue { bias, activation: ConvActivation::Relu, ..Default::default() };
         ops::conv2d_fused(x, weight, params, after)
     };
-    Arguments { stride, padding, dilation, groups }.run(fused, inp, weight, bias)
-}
-
-/// Two-dimensional convolution (cross-correlation) of inp [n, in, h, w] with weight
-/// [out, in, kh, kw], or [groups, out/groups, in/groups, kh, kw], and a bias of out elements.
-///
-/// stride, padding (zeros on each side) and dilation are one number or (vertical, horizontal).
-///
-/// >>> import megengine.functional as F
-/// >>> F.conv2d(F.ones((1, 1, 3, 3)), F.ones((1, 1, 3, 3)), padding=1).numpy()[0, 0]
-/// array([[4., 6., 4.],
-///        [6., 9., 6.],
-///        [4., 6., 4.]], dtype=float32)
-#[pyfunction]
-#[pyo3(signature = (inp, weight, bias=None, stride=None, padding=None, dilation=None, groups=1, conv_mode="cross_correlation", compute_mode="default"),
-       text_signature = "(inp, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, conv_mode='cross_correlation', compute_mode='default')")]
-#[expect(clippy::too_many_arguments, reason = "MegEngine's signature")]
-fn conv2d(
-    inp: Any,
-    weight: Any,
-    bias: Option<Any>,
-    stride: Option<Any>,
-    padding: Option<Any>,
-    dilation: Option<Any>,
-    groups: isize,
-    conv_mode: &str,
-    compute_mode: &str,
-) -> New {
-    let _ = compute_mode;
-    check_mode(conv_mode)?;
-    Arguments { stride, padding, dilation, groups }.run(ops::conv2d, inp, weight, bias)
-}
-
-/// One-dimensional convolution of inp [n, in, w] with weight [out, in, k], or
-/// [groups, out/groups, in/groups, k]; see conv2d.
-///
-/// >>> import megengine.functional as F
-/// >>> F.conv1d(F.ones((1, 1, 4)), F.ones((1, 1, 3)), padding=1).numpy()[0, 0]
-/// array([2., 3., 3., 2.], dtype=float32)
-#[pyfunction]
-#[pyo3(signature = (inp, weight, bias=None, stride=None, padding=None, dilation=None, groups=1, conv_mode="cross_correlation", compute_mode="default"),
-       text_signature = "(inp, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, conv_mode='cross_correlation', compute_mode='default')")]
-#[expect(clippy::too_many_arguments, reason = "MegEngine's signature")]
-fn conv1d(
-    inp: Any,
-    weight: Any,
-    bias: Option<Any>,
-    stride: Option<Any>,
-    padding: Option<Any>,
-    dilation: Option<Any>,
-    groups: isize,
-    conv_mode: &str,
-    compute_mode: &str,
-) -> New {
-    let _ = compute_mode;
-    check_mode(conv_mode)?;
-    Arguments { stride, padding, dilation, groups }.run(ops::conv1d, inp, weight, bias)
 }
 
 /// Transposed two-dimensional convolution of inp [n, in, h, w] with weight [in, out, kh, kw], or
@@ -239,6 +212,6 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(linear, m)?)?;
     m.add_function(wrap_pyfunction!(conv1d, m)?)?;
     m.add_function(wrap_pyfunction!(conv2d, m)?)?;
-    m.add_function(wrap_pyfunction!(conv2d_relu, m)?)?;
+    m.add_function(wrap_pyfunction!(_conv2d_relu, m)?)?;
     m.add_function(wrap_pyfunction!(conv_transpose2d, m)?)
 }

@@ -174,7 +174,7 @@ fn the_epilogue_adds_and_bends_on_every_instruction_set() {
         let run = |e| run::<f64>(plan, &image, from, filters, out_len, e);
         let (bias, slope, residual) = (values(outs, 3), values(outs, 4), values(2 * out_len, 5));
         let plain = run(Epilogue::default());
-        let activation = Activation::Prelu(&slope);
+        let activation = Activation::Prelu(&slope[..]);
         let bent = run(Epilogue { bias: Some(&bias[..]), residual: Some(&residual), activation });
         for (i, (got, sum)) in bent.iter().zip(&plain).enumerate() {
             let channel = i / plane % outs;

@@ -169,7 +169,7 @@ fn the_epilogue_sees_every_sum_once() {
             let plain = case.forward(&Epilogue::default());
             for bits in 1..12 {
                 let activations =
-                    [Activation::Identity, Activation::Relu, Activation::Prelu(&slope)];
+                    [Activation::Identity, Activation::Relu, Activation::Prelu(&slope[..])];
                 let e = Epilogue {
                     bias: (bits & 1 != 0).then_some(&bias[..]),
                     residual: (bits & 2 != 0).then_some(&residual[..]),

@@ -1,6 +1,7 @@
 //! Evaluation by direct sums.
 
-use super::op::{After, Conv, Pass};
+use super::ConvEpilogue;
+use super::op::{Conv, Pass};
 use crate::op::Op;
 use crate::prepared::Form;
 use crate::shape::Shape;
@@ -25,7 +26,7 @@ impl Conv {
         &self,
         a: &Tensor,
         b: &Tensor,
-        after: &After<'_>,
+        after: &ConvEpilogue<'_>,
         g: Geometry,
         n: usize,
         shape: Shape,

@@ -1,12 +1,12 @@
 //! A convolution and what follows it, in one pass over the results.
 
-use super::op::{After, Conv, Pass};
-use super::{ConvParams, conv2d, flat_filters};
+use super::op::{Conv, Pass};
+use super::{ConvActivation, ConvParams, conv2d, flat_filters};
 use crate::autograd::{Gradient, is_recording};
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::ops::{add, broadcast_to, prelu, relu, reshape};
 use crate::shape::Shape;
-use crate::{DType, Result, Tensor, apply1, bail, ensure};
+use crate::{DType, Error, ErrorKind, Result, Tensor, apply1, bail, ensure};
 use smallvec::{SmallVec, smallvec};
 
 /// What follows the sums of [`conv2d_fused`]: `activation(sum + bias + residual)`.
@@ -16,20 +16,9 @@ pub struct ConvEpilogue<'a> {
     pub bias: Option<&'a Tensor>,
     /// Of the result's shape.
     pub residual: Option<&'a Tensor>,
-    /// Last.
-    pub activation: ConvActivation<'a>,
-}
-
-/// What becomes of negative values.
-#[derive(Clone, Copy, Debug, Default)]
-pub enum ConvActivation<'a> {
-    /// They stay.
-    #[default]
-    Identity,
-    /// As in [`relu`].
-    Relu,
-    /// As in [`prelu`], with slopes of one element or one for each output channel.
-    Prelu(&'a Tensor),
+    /// Last: as in [`relu`], or as in [`prelu`] with slopes of one element or one for each output
+    /// channel.
+    pub activation: ConvActivation<&'a Tensor>,
 }
 
 /// [`conv2d`], a sum and an activation: `activation(conv2d(x, weight, bias) + residual)`, computed
@@ -76,16 +65,13 @@ pub fn conv2d_fused(
     let weight = flat_filters("conv2d", weight, params.groups)?;
     let channels = weight.shape()[0];
     let bias = bias.map(|bias| reshape(bias, &[bias.numel()])).transpose()?;
-    let (kind, slope) = match activation {
-        ConvActivation::Identity => (Kind::Identity, None),
-        ConvActivation::Relu => (Kind::Relu, None),
-        ConvActivation::Prelu(slope) => {
-            let slope = reshape(&slopes(slope, channels)?, &[channels])?;
-            (Kind::Prelu, Some(slope))
-        }
-    };
+    let mut slope = None;
+    let activation = activation.try_map(|given| {
+        slope = Some(reshape(&slopes(given, channels)?, &[channels])?);
+        Ok::<_, Error>(())
+    })?;
     let conv = Conv { params, pass: Pass::Forward };
-    let op = Fused { conv, bias: bias.is_some(), residual: residual.is_some(), kind };
+    let op = Fused { conv, bias: bias.is_some(), residual: residual.is_some(), activation };
     let mut inputs: SmallVec<[&Tensor; 5]> = smallvec![x, &weight];
     inputs.extend(bias.iter().chain(residual).chain(&slope));
     apply1(op, &inputs)
@@ -111,33 +97,27 @@ fn fits(residual: &Tensor, shape: &Shape) -> Result<()> {
     Ok(())
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
-    Identity,
-    Relu,
-    Prelu,
-}
-
 /// Inputs: x, filters, and then bias, residual and slopes, those that there are.
 #[derive(Clone, Copy)]
 struct Fused {
     conv: Conv,
     bias: bool,
     residual: bool,
-    kind: Kind,
+    activation: ConvActivation<()>,
 }
 
 impl Fused {
-    fn after<'a>(&self, x: &[&'a Tensor]) -> After<'a> {
+    fn after<'a>(&self, x: &[&'a Tensor]) -> Result<ConvEpilogue<'a>> {
         let mut rest = x[2..].iter().copied();
-        let bias = if self.bias { rest.next() } else { None };
-        let residual = if self.residual { rest.next() } else { None };
-        let activation = match (self.kind, rest.next()) {
-            (Kind::Prelu, Some(slope)) => ConvActivation::Prelu(slope),
-            (Kind::Relu, _) => ConvActivation::Relu,
-            _ => ConvActivation::Identity,
+        let mut next = || {
+            let missing = || Error::new(ErrorKind::Shape, "conv2d_fused: an operand is missing");
+            rest.next().ok_or_else(missing)
         };
-        ConvEpilogue { bias, residual, activation }
+        Ok(ConvEpilogue {
+            bias: self.bias.then(&mut next).transpose()?,
+            residual: self.residual.then(&mut next).transpose()?,
+            activation: self.activation.try_map(|()| next())?,
+        })
     }
 }
 
@@ -152,7 +132,7 @@ impl Op for Fused {
 
     fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
         let out = self.conv.infer(&x[..2 + usize::from(self.bias)])?;
-        if let Some(residual) = self.after(x).residual {
+        if let Some(residual) = self.after(x)?.residual {
             fits(residual, &out[0].shape)?;
         }
         Ok(out)

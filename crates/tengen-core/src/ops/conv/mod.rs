@@ -8,8 +8,9 @@ mod plan;
 mod pointwise;
 mod winograd;
 
-pub use fused::{ConvActivation, ConvEpilogue, conv2d_fused};
+pub use fused::{ConvEpilogue, conv2d_fused};
 pub use plan::set_winograd;
+pub use tengen_kernels::epilogue::Activation as ConvActivation;
 
 use super::reshape;
 use crate::{Result, Tensor, apply1, bail, ensure};

@@ -1,7 +1,7 @@
 //! The operators: what they infer, which evaluation they take, their gradients.
 
 use super::plan::{Way, way};
-use super::{ConvActivation, ConvEpilogue, ConvParams};
+use super::{ConvEpilogue, ConvParams};
 use crate::autograd::Gradient;
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::ops::{cast::cast_raw, sum};
@@ -9,7 +9,7 @@ use crate::shape::Shape;
 use crate::{DType, Element, Result, Tensor, apply1, bail, ensure, promote};
 use smallvec::{SmallVec, smallvec};
 use tengen_kernels::conv::{Geometry, Real};
-use tengen_kernels::epilogue::{Activation, Epilogue, finish};
+use tengen_kernels::epilogue::{Epilogue, finish};
 
 /// Which of the three a [`Conv`] computes, from which inputs. The first two take a third one, a bias
 /// for each channel of what they compute.
@@ -133,20 +133,13 @@ impl Conv {
     }
 }
 
-/// What follows the sums; operands are contiguous and of their dtype.
-pub(super) type After<'a> = ConvEpilogue<'a>;
-
-impl<'a> After<'a> {
-    /// For the kernels.
+impl<'a> ConvEpilogue<'a> {
+    /// For the kernels; operands are contiguous and of `T`.
     pub(super) fn epilogue<T: Element>(&self) -> Result<Epilogue<'a, T>> {
         Ok(Epilogue {
             bias: self.bias.map(Tensor::as_slice::<T>).transpose()?,
             residual: self.residual.map(Tensor::as_slice::<T>).transpose()?,
-            activation: match self.activation {
-                ConvActivation::Identity => Activation::Identity,
-                ConvActivation::Relu => Activation::Relu,
-                ConvActivation::Prelu(slope) => Activation::Prelu(slope.as_slice::<T>()?),
-            },
+            activation: self.activation.try_map(Tensor::as_slice::<T>)?,
         })
     }
 }
@@ -155,7 +148,7 @@ impl Conv {
     fn run<T: Real + Element>(
         &self,
         [a, b]: [&Tensor; 2],
-        after: &After<'_>,
+        after: &ConvEpilogue<'_>,
         g: Geometry,
         n: usize,
         shape: Shape,
@@ -168,7 +161,7 @@ impl Conv {
             (Way::Direct, Pass::Forward | Pass::ToInput(..)) => {
                 return self.direct::<T>(a, b, after, g, n, shape);
             }
-            (Way::Winograd, _) => self.winograd(a, b, &After::default(), g, n, shape)?,
+            (Way::Winograd, _) => self.winograd(a, b, &ConvEpilogue::default(), g, n, shape)?,
             (Way::Direct, _) => self.direct_to_filter::<T>(a, b, g, n, shape)?,
             (Way::Pointwise, _) => self.pointwise::<T>(a, b, g, n, shape)?,
             (Way::Depthwise, Pass::ToFilter(..)) => {
@@ -187,7 +180,7 @@ impl Conv {
         &self,
         x: &[&Tensor],
         out: &[Meta],
-        after: impl for<'a> Fn(&[&'a Tensor]) -> After<'a>,
+        after: impl for<'a> Fn(&[&'a Tensor]) -> Result<ConvEpilogue<'a>>,
     ) -> Result<Tensors> {
         let (g, n, _) = self.geometry(x)?;
         let Meta { shape, dtype } = out[0];
@@ -195,7 +188,7 @@ impl Conv {
         let x = x.iter().map(|x| cast_raw(x, wide)?.contiguous());
         let x = x.collect::<Result<SmallVec<[Tensor; 5]>>>()?;
         let x: SmallVec<[&Tensor; 5]> = x.iter().collect();
-        let (pair, after) = ([x[0], x[1]], after(&x));
+        let (pair, after) = ([x[0], x[1]], after(&x)?);
         Ok(smallvec![match wide {
             DType::F64 => self.run::<f64>(pair, &after, g, n, shape)?,
             _ => cast_raw(&self.run::<f32>(pair, &after, g, n, shape)?, dtype)?,
@@ -238,7 +231,9 @@ impl Op for Conv {
     }
 
     fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        self.eval_with(x, out, |x| After { bias: x.get(2).copied(), ..After::default() })
+        self.eval_with(x, out, |x| {
+            Ok(ConvEpilogue { bias: x.get(2).copied(), ..ConvEpilogue::default() })
+        })
     }
 
     fn saves(&self, _: DType) -> Saves {

@@ -1,6 +1,7 @@
 //! Evaluation by Winograd's minimal filtering.
 
-use super::op::{After, Conv, Pass};
+use super::ConvEpilogue;
+use super::op::{Conv, Pass};
 use crate::shape::Shape;
 use crate::{DType, Result, Tensor};
 use tengen_kernels::conv::Geometry;
@@ -12,7 +13,7 @@ impl Conv {
         &self,
         a: &Tensor,
         b: &Tensor,
-        after: &After<'_>,
+        after: &ConvEpilogue<'_>,
         geometry: Geometry,
         n: usize,
         shape: Shape,
