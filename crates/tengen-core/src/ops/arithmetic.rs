@@ -192,11 +192,12 @@ stepwise! {
 
 map! {
     /// The remainder of a ÷ b, elementwise: for floats with the sign of a (as C's `fmod`), for
-    /// integers with the sign of b (as Python's `%`; 0 where b is 0). Its gradient to b is 0.
+    /// integers with the sign of b (as Python's `%`; 0 where b is 0). Its gradient to b is minus the
+    /// whole number of times that b was taken from a.
     modulo = Modulo(a, b) {
         f = a.modulo(b);
-        df(dy) = [dy, L::c(0.0)];
-        saves = Saves::NOTHING;
+        // What was taken is a multiple of b, so that rounding the quotient gives the very number.
+        df(dy) = [dy, dy.mul(a.sub(a.modulo(b)).div(b).round()).neg()];
         int(a, b) = I::modulo(a, b);
     }
 }

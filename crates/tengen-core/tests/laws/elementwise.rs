@@ -1,7 +1,7 @@
 //! Elementwise operators.
 
 use crate::harness::laws;
-use tengen_core::{Result, Tensor, ops};
+use tengen_core::{GradManager, Result, Tensor, Var, ops};
 
 type Unary = fn(&Tensor) -> Result<Tensor>;
 type Binary = fn(&Tensor, &Tensor) -> Result<Tensor>;
@@ -94,6 +94,25 @@ fn binary_functions_obey_the_laws() {
         .input(&[3, 4], 0.71, 1.39)
         .no_halves()
         .check();
+    for a in [(7.1, 8.9), (-8.9, -7.1)] {
+        laws("modulo", |x| ops::modulo(&x[0], &ops::neg(&x[1])?))
+            .input(&[3, 4], a.0, a.1)
+            .input(&[4], 3.0, 3.5)
+            .no_halves()
+            .check();
+    }
+}
+
+#[test]
+fn the_gradient_of_a_remainder_counts_what_was_taken() {
+    let x = Var::new(Tensor::from_slice(&[5.5f32, 7.0, -7.5, 7.5, 0.5, 6.0], &[6]).unwrap());
+    let y = Var::new(Tensor::from_slice(&[2.0f32, 3.0, 2.0, -2.0, 2.0, 3.0], &[6]).unwrap());
+    let mut gm = GradManager::new();
+    gm.attach_all([&x, &y]).unwrap().record().unwrap();
+    gm.backward(&ops::modulo(&x.get(), &y.get()).unwrap()).unwrap();
+    let grad = |v: &Var| v.grad().unwrap().get().to_vec::<f32>().unwrap();
+    assert_eq!(grad(&x), [1.0; 6]);
+    assert_eq!(grad(&y), [-2.0, -2.0, 3.0, 3.0, 0.0, -2.0]);
 }
 
 #[test]
