@@ -22,6 +22,7 @@ mod matmul;
 mod norm;
 mod pool;
 mod prelu;
+mod product;
 mod recurrent;
 mod reduce;
 mod softmax;

@@ -1,6 +1,6 @@
 //! Reductions over axes.
 
-use super::{broadcast_to, cast, div, equal, mul, reshape, select, square, sub};
+use super::{broadcast_to, cast, div, equal, mul, product, reshape, select, square, sub};
 use crate::autograd::{Gradient, is_recording};
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::ops::cast::cast_raw;
@@ -49,7 +49,7 @@ impl Axes {
         Ok(Axes(set))
     }
 
-    fn has(self, axis: usize) -> bool {
+    pub(super) fn has(self, axis: usize) -> bool {
         self.0 >> axis & 1 == 1
     }
 
@@ -63,7 +63,7 @@ impl Axes {
     }
 
     /// The axes, if they are neighbours.
-    fn run(self, shape: &Shape) -> Option<Range<usize>> {
+    pub(super) fn run(self, shape: &Shape) -> Option<Range<usize>> {
         let first = (0..shape.len()).find(|d| self.has(*d))?;
         let end = (first..shape.len()).find(|d| !self.has(*d)).unwrap_or(shape.len());
         (end..shape.len()).all(|d| !self.has(d)).then_some(first..end)
@@ -119,6 +119,7 @@ impl Op for Reduce {
     fn saves(&self, _: DType) -> Saves {
         match self.kind {
             Kind::Sum => Saves::NOTHING,
+            Kind::Prod => Saves { inputs: 1, outputs: false },
             _ => Saves { inputs: 1, outputs: true },
         }
     }
@@ -131,15 +132,18 @@ impl Op for Reduce {
             if self.kind == Kind::Sum {
                 return Ok(Some(dy.clone()));
             }
-            let (x, y) = (g.input(0)?, reshape(g.output(0)?, &kept)?);
+            let x = g.input(0)?;
+            if self.kind == Kind::Prod {
+                return Ok(Some(mul(&dy, &product::others(x, self.axes)?)?));
+            }
+            let y = reshape(g.output(0)?, &kept)?;
             let run = if is_recording() { None } else { self.axes.run(&shape) };
-            Ok(Some(match (self.kind, run) {
-                (Kind::Prod, _) => mul(&dy, &div(&y, x)?)?,
+            Ok(Some(match run {
                 // Every element that equals the extremum gets the gradient.
-                (_, Some(axes)) if x.dtype() == DType::F32 => {
+                Some(axes) if x.dtype() == DType::F32 => {
                     extremum_backward::<f32>(x, axes, &y, &g.dy(0)?)?
                 }
-                (_, Some(axes)) if x.dtype() == DType::F64 => {
+                Some(axes) if x.dtype() == DType::F64 => {
                     extremum_backward::<f64>(x, axes, &y, &g.dy(0)?)?
                 }
                 _ => select(&equal(x, &y)?, &dy, &Tensor::zeros(&[], dy.dtype())?)?,

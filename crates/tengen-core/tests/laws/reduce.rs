@@ -73,6 +73,75 @@ fn every_tie_gets_the_gradient_of_a_maximum() {
     assert_eq!(x.grad().unwrap().get().to_vec::<f32>().unwrap(), [1.0, 0.0, 1.0]);
 }
 
+/// Σ over the products of Πx·r, by definition, to each element and to each pair of elements.
+fn products(x: &[f64], kept: usize, of: impl Fn(usize) -> usize, r: &[f64]) -> [Vec<f64>; 2] {
+    let n = x.len();
+    let without = |skip: &[usize], out: usize| -> f64 {
+        (0..n).filter(|k| of(*k) == out && !skip.contains(k)).map(|k| x[k]).product()
+    };
+    assert!((0..n).all(|k| of(k) < kept));
+    let first = (0..n).map(|i| r[of(i)] * without(&[i], of(i))).collect();
+    // The gradient of the sum of squares of the gradients.
+    let second = (0..n).map(|j| {
+        let group = (0..n).filter(|i| *i != j && of(*i) == of(j));
+        let terms =
+            group.map(|i| r[of(i)].powi(2) * without(&[i], of(i)) * without(&[i, j], of(j)));
+        2.0 * terms.sum::<f64>()
+    });
+    [first, second.collect()]
+}
+
+#[test]
+fn the_gradient_of_a_product_is_the_product_of_the_others_zeros_or_not() {
+    use tengen_core::{GradManager, Var};
+    type Group = fn(usize) -> usize;
+    let cases: [(Option<&'static [isize]>, usize, Group); 5] = [
+        (None, 1, |_| 0),
+        (Some(&[0]), 15, |k| k % 15),
+        (Some(&[1]), 10, |k| k / 15 * 5 + k % 5),
+        (Some(&[0, 2]), 3, |k| k / 5 % 3),
+        (Some(&[1, 2]), 2, |k| k / 15),
+    ];
+    for zeros in [&[][..], &[7], &[7, 9], &[7, 22], &[3, 8, 9, 29]] {
+        let mut data: Vec<f64> = (0..30).map(|k| 1.0 + ((k * 7) % 11) as f64 / 10.0).collect();
+        zeros.iter().for_each(|k| data[*k] = 0.0);
+        for (axes, kept, of) in cases {
+            let r: Vec<f64> = (0..kept).map(|k| 0.5 + k as f64 / 10.0).collect();
+            let want = products(&data, kept, of, &r);
+            let x = Var::new(Tensor::from_slice(&data, &[2, 3, 5]).unwrap());
+            let (mut outer, mut inner) = (GradManager::new(), GradManager::new());
+            outer.attach(&x).unwrap().record().unwrap();
+            inner.attach(&x).unwrap().record().unwrap();
+            let y = ops::prod(&x.get(), axes, false).unwrap();
+            let r = ops::reshape(&Tensor::from_slice(&r, &[kept]).unwrap(), y.shape()).unwrap();
+            inner.backward_with(&[y], Some(&[r])).unwrap();
+            let first = x.grad().unwrap().get();
+            x.set_grad(None);
+            outer.backward(&ops::square(&first).unwrap()).unwrap();
+            for (got, want) in [(first, &want[0]), (x.grad().unwrap().get(), &want[1])] {
+                for (g, w) in got.to_vec::<f64>().unwrap().iter().zip(want) {
+                    let near = (g - w).abs() <= 1e-12 * w.abs();
+                    assert!(near, "{axes:?}, zeros at {zeros:?}: {g}, not {w}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_gradient_of_a_product_of_halves_keeps_their_range() {
+    use tengen_core::{GradManager, Var};
+    let x =
+        ops::cast(&Tensor::from_slice(&[300.0f32, 300.0, 1e-3, 0.0], &[4]).unwrap(), DType::F16);
+    let x = Var::new(x.unwrap());
+    let mut gm = GradManager::new();
+    gm.attach(&x).unwrap().record().unwrap();
+    gm.backward(&ops::prod(&x.get(), None, false).unwrap()).unwrap();
+    let dx = x.grad().unwrap().get().to_f64_vec().unwrap();
+    assert_eq!(dx[..3], [0.0; 3]);
+    assert!((dx[3] - 90.0).abs() < 0.2, "{dx:?}");
+}
+
 #[test]
 fn reductions_of_nothing() {
     let x = Tensor::zeros(&[0, 3], DType::F32).unwrap();
