@@ -1,6 +1,7 @@
 //! The one error type.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// What went wrong, in few kinds: enough for a caller to react, and for the Python face to choose
 /// an exception class.
@@ -27,14 +28,14 @@ pub enum ErrorKind {
 
 /// An error with its kind and a message that names the operator, the argument and what would be
 /// right.
-#[derive(Clone, thiserror::Error)]
-#[error("{}", .0.message)]
+#[derive(Clone)]
 pub struct Error(Box<Inner>);
 
 #[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     message: String,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 /// A result with Tengen's [`Error`].
@@ -44,7 +45,26 @@ impl Error {
     /// An error of the given kind.
     #[cold]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into() }))
+        Self(Box::new(Inner { kind, message: message.into(), source: None }))
+    }
+
+    /// An error of the given kind that stands for another one, which
+    /// [`source`](std::error::Error::source) gives back as it is: what code of a user's own fails
+    /// with passes through the engine like this.
+    ///
+    /// ```
+    /// use std::error::Error as _;
+    /// use tengen_core::{Error, ErrorKind};
+    /// let e = Error::from_source(ErrorKind::Value, std::fmt::Error).context("a callback");
+    /// assert!(e.source().is_some_and(|s| s.is::<std::fmt::Error>()));
+    /// ```
+    #[cold]
+    pub fn from_source(
+        kind: ErrorKind,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        let message = source.to_string();
+        Self(Box::new(Inner { kind, message, source: Some(Arc::new(source)) }))
     }
 
     /// What kind of error this is.
@@ -57,6 +77,18 @@ impl Error {
     pub fn context(mut self, context: impl fmt::Display) -> Self {
         self.0.message = format!("{context}: {}", self.0.message);
         self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_deref().map(|e| e as &(dyn std::error::Error + 'static))
     }
 }
 

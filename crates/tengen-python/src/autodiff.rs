@@ -5,7 +5,7 @@ use crate::held::Hold;
 use crate::tensor::PyTensor;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use tengen::{GradManager, Tensor, Var};
 
 /// What records operators on attached tensors and computes their gradients; the class that
@@ -19,8 +19,10 @@ impl PyGradManager {
     }
 }
 
-/// A Python exception on its way through a callback.
-type Raised = Arc<Mutex<Option<PyErr>>>;
+/// An exception on its way through the engine.
+fn passing(e: PyErr) -> tengen::Error {
+    tengen::Error::from_source(tengen::ErrorKind::Value, e)
+}
 
 #[pymethods]
 impl PyGradManager {
@@ -55,24 +57,14 @@ impl PyGradManager {
         let Some(callback) = callback else {
             return self.with(|gm| gm.backward_with(&ys, dys.as_deref())).py(py);
         };
-        let raised: Raised = Arc::default();
         let run = |var: &Var, grad: Tensor| {
-            let result = Py::new(py, PyTensor::new(grad))
+            Py::new(py, PyTensor::new(grad))
                 .and_then(|g| callback.call1(py, (var.id(), g)))
-                .and_then(|r| r.extract::<Option<Py<PyTensor>>>(py).map_err(Into::into));
-            match result {
-                Ok(t) => Ok(t.map(|t| t.bind(py).value())),
-                Err(e) => {
-                    *raised.lock().unwrap_or_else(|e| e.into_inner()) = Some(e);
-                    Err(tengen::Error::new(tengen::ErrorKind::Value, "a callback raised"))
-                }
-            }
+                .and_then(|r| r.extract::<Option<Py<PyTensor>>>(py).map_err(Into::into))
+                .map(|t| t.map(|t| t.bind(py).value()))
+                .map_err(passing)
         };
-        let result = self.with(|gm| gm.backward_through(&ys, dys.as_deref(), run));
-        match raised.lock().unwrap_or_else(|e| e.into_inner()).take() {
-            Some(e) => Err(e),
-            None => result.py(py),
-        }
+        self.with(|gm| gm.backward_through(&ys, dys.as_deref(), run)).py(py)
     }
 }
 
@@ -142,7 +134,7 @@ impl tengen::Op for Custom {
                 }
                 Ok(all)
             };
-            run().map_err(|e| tengen::Error::new(tengen::ErrorKind::Value, e.to_string()))
+            run().map_err(passing)
         })
     }
 }

@@ -5,6 +5,7 @@ use pyo3::exceptions::*;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
+use std::error::Error as _;
 use tengen::{Error, ErrorKind};
 
 /// Name, documentation and built-in class of each kind's exception.
@@ -73,9 +74,12 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     Ok(())
 }
 
-/// The exception for an error.
+/// The exception for an error; what Python code raised within the engine is that exception itself.
 #[cold]
 pub fn to_py(py: Python<'_>, e: Error) -> PyErr {
+    if let Some(raised) = e.source().and_then(|s| s.downcast_ref::<PyErr>()) {
+        return raised.clone_ref(py);
+    }
     let at = KINDS.iter().position(|k| *k == e.kind()).unwrap_or(4);
     match classes(py) {
         Ok(classes) => PyErr::from_type(classes[at].bind(py).clone(), e.to_string()),

@@ -1,0 +1,17 @@
+//! Gradient managers: what they record, where, and what code of a user's own may do meanwhile.
+
+mod errors;
+
+use tengen_core::{GradManager, Tensor, Var};
+
+/// A variable of one element.
+fn var(v: f64) -> Var {
+    Var::new(Tensor::from_slice(&[v], &[1]).unwrap())
+}
+
+/// A manager with these variables attached.
+fn manager<'a>(vars: impl IntoIterator<Item = &'a Var>) -> GradManager {
+    let mut gm = GradManager::new();
+    gm.attach_all(vars).unwrap();
+    gm
+}
