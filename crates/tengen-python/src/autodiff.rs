@@ -70,7 +70,7 @@ impl PyGradManager {
 
 /// The identity by which callbacks know a tensor.
 #[pyfunction]
-pub fn _tensor_id(tensor: &Bound<'_, PyTensor>) -> usize {
+pub fn _tensor_id(tensor: &Bound<'_, PyTensor>) -> u64 {
     tensor.var().id()
 }
 

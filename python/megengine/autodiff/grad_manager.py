@@ -25,6 +25,7 @@ class GradManager(_tengen.GradManager):
     def __init__(self):
         super().__init__()
         self._attached = {}  # id -> (weak reference, callbacks), in order of attachment
+        self._room = 16  # how many may be attached before those that are gone are dropped
         self._has_callbacks = False
 
     def attach(self, tensors, callbacks=None):
@@ -48,15 +49,24 @@ class GradManager(_tengen.GradManager):
             key = _tengen._tensor_id(tensor)
             known = self._attached.get(key)
             if known is None or known[0]() is None:
+                if len(self._attached) >= self._room:
+                    self._forget_the_gone()
                 self._attached[key] = (weakref.ref(tensor), list(callbacks))
             else:
                 known[1].extend(callbacks)
         self._has_callbacks = self._has_callbacks or bool(callbacks)
         return self
 
+    def _forget_the_gone(self):
+        for key, (ref, _) in list(self._attached.items()):
+            if ref() is None:
+                self._attached.pop(key, None)
+        self._room = 2 * len(self._attached) + 16
+
     def attached_tensors(self):
         """The attached tensors that still exist, in order of attachment."""
-        tensors = (ref() for ref, _ in self._attached.values())
+        # A list first: code that runs meanwhile may attach tensors.
+        tensors = [ref() for ref, _ in list(self._attached.values())]
         return [tensor for tensor in tensors if tensor is not None]
 
     def backward(self, y=None, dy=None):
@@ -76,9 +86,9 @@ class GradManager(_tengen.GradManager):
         self._backward(ys, dy, self._run_callbacks if self._has_callbacks else None)
 
     def _run_callbacks(self, key, grad):
-        ref, callbacks = self._attached[key]
-        tensor = ref()
-        for callback in callbacks:
+        ref, callbacks = self._attached.get(key, (None, ()))
+        tensor = ref and ref()
+        for callback in tuple(callbacks):
             grad = callback(tensor, grad)
             if grad is None:
                 return None

@@ -128,11 +128,14 @@ class Module:
 
     # ---- the walk, and the traversals that filter it
 
-    def _walk(self, seen, recursive=True, path=()) -> Iterator:
+    def _walk(self, seen, recursive=True, path=(), held=None) -> Iterator:
         """Yields ``(path, object, owner)``, depth first, each object once.
 
         ``path`` is a tuple of attribute names, indices and keys from the root to the object.
+        ``held`` keeps what was visited while the walk is under way: an object could get the id of
+        one that the caller has replaced and that is gone.
         """
+        held = [] if held is None else held
         seen.add(id(self))
         attributes = vars(self)
         for name in sorted(attributes):
@@ -143,10 +146,11 @@ class Module:
                 if id(item) in seen:
                     continue
                 seen.add(id(item))
+                held.append(item)
                 inner = path + inner
                 yield inner, item, self
                 if recursive and isinstance(item, Module):
-                    yield from item._walk(seen, True, inner)
+                    yield from item._walk(seen, True, inner, held)
 
     def _named(self, kind, prefix=None, recursive=True, with_parent=False, seen=None):
         start = (prefix,) if prefix else ()

@@ -3,6 +3,7 @@
 use super::tape::{Pause, Session};
 use super::var::{Var, WeakVar};
 use crate::{Result, Tensor, bail, ensure, ops};
+use std::collections::HashMap;
 
 /// Called with a variable and the gradient that a backward pass found for it; what it returns is
 /// what is added to the variable's gradient.
@@ -10,7 +11,7 @@ pub type Callback = Box<dyn Fn(&Var, Tensor) -> Result<Option<Tensor>> + Send + 
 
 struct Attached {
     var: WeakVar,
-    id: usize,
+    id: u64,
     callbacks: Vec<Callback>,
 }
 
@@ -32,7 +33,12 @@ struct Attached {
 /// ```
 #[derive(Default)]
 pub struct GradManager {
+    /// In order of attachment.
     attached: Vec<Attached>,
+    /// Where a variable is in `attached`, by its identity.
+    places: HashMap<u64, usize>,
+    /// How long `attached` may grow before variables that are gone are dropped from it.
+    room: usize,
     session: Option<Session>,
 }
 
@@ -72,17 +78,27 @@ impl GradManager {
             DType,
             "attach: gradients need floating-point numbers, not {value}"
         );
-        self.attached.retain(|a| a.var.get().is_some());
-        if let Some(a) = self.attached.iter_mut().find(|a| a.id == var.id()) {
-            a.callbacks.extend(callbacks);
+        if let Some(at) = self.places.get(&var.id()) {
+            self.attached[*at].callbacks.extend(callbacks);
             return Ok(self);
         }
+        if self.attached.len() >= self.room {
+            self.forget_the_gone();
+        }
         var.attach();
+        self.places.insert(var.id(), self.attached.len());
         self.attached.push(Attached { var: var.downgrade(), id: var.id(), callbacks });
         if let Some(session) = &self.session {
             session.watch(var.id(), &value);
         }
         Ok(self)
+    }
+
+    /// Drops variables that are gone, and leaves room for as many again as there are.
+    fn forget_the_gone(&mut self) {
+        self.attached.retain(|a| a.var.get().is_some());
+        self.places = self.attached.iter().enumerate().map(|(at, a)| (a.id, at)).collect();
+        self.room = 2 * self.attached.len() + 16;
     }
 
     /// The attached variables that still exist.

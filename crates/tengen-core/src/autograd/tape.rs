@@ -40,7 +40,7 @@ struct Tape {
     nodes: Vec<Rc<Node>>,
     values: u32,
     /// The values of attached variables, by the variables' identity.
-    leaves: HashMap<usize, u32>,
+    leaves: HashMap<u64, u32>,
     /// How many managers record.
     managers: usize,
 }
@@ -148,7 +148,7 @@ impl Session {
 
     /// The value that gradients to a variable are collected at: what its present tensor already
     /// is on the tape, or a new leaf.
-    pub(crate) fn watch(&self, id: usize, tensor: &Tensor) -> u32 {
+    pub(crate) fn watch(&self, id: u64, tensor: &Tensor) -> u32 {
         TAPE.with_borrow_mut(|tape| {
             if tensor.node.tape == self.tape {
                 return tensor.node.value;
@@ -173,10 +173,9 @@ impl Session {
         wanted: &[u32],
     ) -> Result<Vec<Option<Tensor>>> {
         let (nodes, values) = TAPE.with_borrow(|t| (t.nodes[self.start..].to_vec(), t.values));
-        let mut needed = vec![false; values as usize];
-        for w in wanted {
-            needed[*w as usize] = true;
-        }
+        let mut is_wanted = vec![false; values as usize];
+        wanted.iter().for_each(|w| is_wanted[*w as usize] = true);
+        let mut needed = is_wanted.clone();
         for node in &nodes {
             if node.inputs.iter().any(|i| i.value.is_some_and(|v| needed[v as usize])) {
                 for k in 0..node.outputs.len() {
@@ -190,21 +189,13 @@ impl Session {
                 accumulate(&mut grads[y.node.value as usize], dy.clone())?;
             }
         }
-        let mut result = vec![None; wanted.len()];
-        // A wanted value's gradient is complete once the walk is below it.
-        let mut kept: HashMap<u32, Tensor> = HashMap::new();
         for node in nodes.iter().rev() {
-            let outputs =
-                node.first_output as usize..node.first_output as usize + node.outputs.len();
-            let dys: SmallVec<[Option<Tensor>; 1]> =
-                outputs.clone().map(|v| grads[v].take()).collect();
-            for (v, dy) in outputs.zip(&dys) {
-                if let Some(dy) = dy
-                    && wanted.contains(&(v as u32))
-                {
-                    kept.insert(v as u32, dy.clone());
-                }
-            }
+            let first = node.first_output as usize;
+            // A value's gradient is complete once the walk is at the operator that made it, and is
+            // kept beyond that if it is wanted.
+            let dys: SmallVec<[Option<Tensor>; 1]> = (first..first + node.outputs.len())
+                .map(|v| if is_wanted[v] { grads[v].clone() } else { grads[v].take() })
+                .collect();
             if dys.iter().all(Option::is_none) {
                 continue;
             }
@@ -231,10 +222,7 @@ impl Session {
                 }
             }
         }
-        for (r, w) in result.iter_mut().zip(wanted) {
-            *r = kept.get(w).cloned().or_else(|| grads[*w as usize].clone());
-        }
-        Ok(result)
+        Ok(wanted.iter().map(|w| grads[*w as usize].clone()).collect())
     }
 }
 
@@ -259,7 +247,7 @@ impl Drop for Session {
 
 /// The handle of an attached variable's value, on this thread's tape if it is on it.
 #[inline]
-pub(crate) fn leaf(id: usize) -> NodeRef {
+pub(crate) fn leaf(id: u64) -> NodeRef {
     let tape = CURRENT.get();
     if tape == 0 {
         return NodeRef::NONE;

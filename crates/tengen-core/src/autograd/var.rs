@@ -2,7 +2,7 @@
 
 use super::tape;
 use crate::{Result, Tensor, ensure};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 /// A shared cell with a tensor and its gradient. Clones are the same variable.
@@ -19,6 +19,8 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 pub struct Var(Arc<Inner>);
 
 struct Inner {
+    /// What no other variable has or had: an address would name the next variable there too.
+    id: u64,
     value: RwLock<Tensor>,
     grad: RwLock<Option<Var>>,
     /// How many managers have this variable attached.
@@ -38,7 +40,9 @@ impl WeakVar {
 impl Var {
     /// A variable with this value.
     pub fn new(value: Tensor) -> Var {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         Var(Arc::new(Inner {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             value: RwLock::new(value),
             grad: RwLock::new(None),
             attached: AtomicUsize::new(0),
@@ -85,6 +89,8 @@ impl Var {
 
     /// Changes the value in place: `f` gets the only handle if no one else holds one, so that it
     /// can write without a copy. A failing `f` may leave a partial change only if it wrote one.
+    /// The variable is locked meanwhile: `f` must reach its value by its argument alone, and wait
+    /// for no thread that uses the variable.
     ///
     /// # Errors
     /// What `f` gives.
@@ -107,10 +113,10 @@ impl Var {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// A number that no other living variable has.
+    /// A number that no other variable of this process has or had.
     #[inline]
-    pub fn id(&self) -> usize {
-        Arc::as_ptr(&self.0) as usize
+    pub fn id(&self) -> u64 {
+        self.0.id
     }
 
     pub(crate) fn downgrade(&self) -> WeakVar {

@@ -1,5 +1,6 @@
 //! Gradient managers: what they record, where, and what code of a user's own may do meanwhile.
 
+mod attach;
 mod errors;
 
 use tengen_core::{GradManager, Tensor, Var};
@@ -14,4 +15,9 @@ fn manager<'a>(vars: impl IntoIterator<Item = &'a Var>) -> GradManager {
     let mut gm = GradManager::new();
     gm.attach_all(vars).unwrap();
     gm
+}
+
+/// The gradient of a variable of one element.
+fn grad(v: &Var) -> Option<f64> {
+    v.grad().map(|g| g.get().item().unwrap())
 }

@@ -30,12 +30,14 @@ impl<'a> Member<'a> {
         }
     }
 
-    /// The member's identity: shared members are met once.
-    fn id(self) -> usize {
+    /// The member's identity: shared members are met once. Variables are numbered, and modules,
+    /// which stay where they are while they are visited, known by the address of their base, so
+    /// that the kinds are kept apart.
+    fn id(self) -> (bool, u64) {
         match self {
-            Member::Parameter(p) => p.id(),
-            Member::Buffer(b) => b.id(),
-            Member::Module(m) => m as *const dyn Module as *const () as usize,
+            Member::Parameter(p) => (false, p.id()),
+            Member::Buffer(b) => (false, b.id()),
+            Member::Module(m) => (true, std::ptr::from_ref(m.base()).addr() as u64),
         }
     }
 }
@@ -251,7 +253,7 @@ pub trait Module: Send + Sync {
         &self,
         params: &BTreeMap<usize, Tensor>,
         start_pos: usize,
-        seen: Option<&mut BTreeSet<usize>>,
+        seen: Option<&mut BTreeSet<u64>>,
     ) -> Result<usize> {
         let mut none = BTreeSet::new();
         let seen = seen.unwrap_or(&mut none);
@@ -357,18 +359,11 @@ fn walk<'a>(module: &'a dyn Module, prefix: &str, recursive: bool) -> Vec<(Strin
         module: &'a dyn Module,
         prefix: &str,
         recursive: bool,
-        seen: &mut BTreeSet<usize>,
+        seen: &mut BTreeSet<(bool, u64)>,
         out: &mut Vec<(String, Member<'a>)>,
     ) {
         module.visit(&mut |name, member| {
-            // A module and its first field may share an address, so kinds are kept apart.
-            let kind = matches!(member, Member::Module(_)) as usize;
-            if kind == 0 && !seen.insert(member.id()) {
-                return;
-            }
-            if let Member::Module(m) = member
-                && !seen.insert(m.base() as *const Base as usize)
-            {
+            if !seen.insert(member.id()) {
                 return;
             }
             let path =
