@@ -1,6 +1,8 @@
 """Gradient managers and functions: what they record, and what code of a user's own may do."""
 
+import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -9,6 +11,15 @@ import megengine as mge
 import megengine.functional as F
 import megengine.module as M
 from megengine.autodiff import Function, GradManager
+
+def slope(x):
+    """The derivative of x³ by a manager of its own."""
+    x = mge.tensor(x.numpy())
+    gm = GradManager().attach(x)
+    with gm:
+        gm.backward((x**3).sum())
+    return x.grad
+
 
 # ---- attaching
 
@@ -72,6 +83,115 @@ def test_modules_replaced_during_a_walk_are_all_visited():
         del layer
         count += 1
     assert count == 50
+
+
+def test_what_an_operator_gave_can_be_attached():
+    x, gm = mge.Parameter([3.0]), GradManager()
+    gm.attach(x)
+    with gm:
+        y = x * x
+        gm.attach(y)
+        gm.backward(y * y)
+    assert y.grad.numpy().tolist() == [18]
+    assert x.grad.numpy().tolist() == [108]
+
+
+# ---- managers within managers
+
+
+class Again(Function):
+    """x³, whose passes use managers of their own."""
+
+    def forward(self, x):
+        self.x, self.inner = x, slope(x)
+        return x**3
+
+    def backward(self, dy):
+        return dy * slope(self.x)
+
+
+def test_a_manager_records_inside_functions_and_callbacks():
+    w, seen, f = mge.Parameter([1.0, 2.0]), [], Again()
+
+    def callback(tensor, grad):
+        seen.append(slope(tensor))
+        return grad
+
+    gm = GradManager().attach(w, callbacks=callback)
+    with gm:
+        y = f(w * 1).sum() + (w * w).sum()
+        gm.backward(y)
+    assert f.inner.numpy().tolist() == [3, 12]
+    assert seen[0].numpy().tolist() == [3, 12]
+    assert w.grad.numpy().tolist() == [5, 16]
+
+
+def test_a_manager_inside_a_function_can_use_the_outer_ones_tensors():
+    class Own(Function):
+        def forward(self, x):
+            gm = GradManager().attach(x)
+            with gm:
+                gm.backward((x * x).sum())
+            self.slope, x.grad = x.grad, None
+            return x * 1
+
+        def backward(self, dy):
+            return dy * self.slope
+
+    w = mge.Parameter([1.0, 2.0])
+    gm = GradManager().attach(w)
+    with gm:
+        gm.backward((Own()(w) * w).sum())
+    # dy·2w through the function, and its value
+    assert w.grad.numpy().tolist() == [1 * 2 * 1 + 1, 2 * 2 * 2 + 2]
+
+
+def test_functions_with_managers_have_gradients_of_gradients():
+    w = mge.Parameter([1.0, 2.0])
+    outer, inner = GradManager().attach(w), GradManager().attach(w)
+    with outer:
+        with inner:
+            inner.backward((Again()(w) * w).sum())
+        g, w.grad = w.grad, None
+        outer.backward(g.sum())
+    # g = dy·(3w²) + w³ with dy = w; the function's slope is a constant, its value is not.
+    assert w.grad.numpy().tolist() == [3 + 3, 12 + 12]
+
+
+# ---- threads
+
+
+def test_recording_ends_with_a_backward_pass_on_another_thread_and_frees_what_it_kept():
+    class Holds(Function):
+        def forward(self, x):
+            return x * 1
+
+        def backward(self, dy):
+            return dy
+
+    w, errors = mge.Parameter([3.0]), []
+    first, function = GradManager().attach(w), Holds()
+    first.record()
+    y = function(w)
+    gone = weakref.ref(function)
+    del function
+
+    def wrong():
+        try:
+            first.backward(y)
+        except RuntimeError as e:
+            errors.append(str(e))
+
+    thread = threading.Thread(target=wrong)
+    thread.start()
+    thread.join()
+    assert "another thread" in errors[0]
+    assert gone() is not None
+    w * w
+    assert gone() is None
+    with first:
+        first.backward(w * w)
+    assert w.grad.numpy().tolist() == [6]
 
 
 # ---- exceptions

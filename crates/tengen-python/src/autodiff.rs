@@ -37,6 +37,8 @@ impl PyGradManager {
 
     /// Starts recording; operators on attached tensors are remembered from here on.
     fn record(&self, py: Python<'_>) -> PyResult<()> {
+        // Drops what managers of this thread that ended elsewhere have recorded.
+        tengen::is_recording();
         self.with(|gm| gm.record()).py(py)
     }
 

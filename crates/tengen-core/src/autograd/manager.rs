@@ -1,6 +1,6 @@
 //! The gradient manager: which variables get gradients, and when operators are recorded.
 
-use super::tape::{Pause, Session};
+use super::tape::{Pause, Session, is_recording};
 use super::var::{Var, WeakVar};
 use crate::{Result, Tensor, bail, ensure, ops};
 use std::collections::HashMap;
@@ -12,6 +12,8 @@ pub type Callback = Box<dyn Fn(&Var, Tensor) -> Result<Option<Tensor>> + Send + 
 struct Attached {
     var: WeakVar,
     id: u64,
+    /// What its gradient is collected at, on the tape of the present session.
+    value: Option<u32>,
     callbacks: Vec<Callback>,
 }
 
@@ -72,12 +74,17 @@ impl GradManager {
     /// # Errors
     /// As [`GradManager::attach`].
     pub fn attach_with(&mut self, var: &Var, callbacks: Vec<Callback>) -> Result<&mut Self> {
-        let value = var.get();
-        ensure!(
-            value.dtype().is_float(),
-            DType,
-            "attach: gradients need floating-point numbers, not {value}"
-        );
+        let node = var.with(|value| {
+            ensure!(
+                value.dtype().is_float(),
+                DType,
+                "attach: gradients need floating-point numbers, not {value}"
+            );
+            Ok(value.node)
+        })?;
+        if let Some(session) = &self.session {
+            ensure!(session.is_here(), Value, "attach: recording was started on another thread");
+        }
         if let Some(at) = self.places.get(&var.id()) {
             self.attached[*at].callbacks.extend(callbacks);
             return Ok(self);
@@ -86,11 +93,9 @@ impl GradManager {
             self.forget_the_gone();
         }
         var.attach();
+        let value = self.session.as_ref().and_then(|session| session.watch(var.id(), node));
         self.places.insert(var.id(), self.attached.len());
-        self.attached.push(Attached { var: var.downgrade(), id: var.id(), callbacks });
-        if let Some(session) = &self.session {
-            session.watch(var.id(), &value);
-        }
+        self.attached.push(Attached { var: var.downgrade(), id: var.id(), value, callbacks });
         Ok(self)
     }
 
@@ -111,15 +116,19 @@ impl GradManager {
         self.session.is_some()
     }
 
-    /// Starts recording on this thread.
+    /// Starts recording on this thread: where recording is paused, as in a backward pass, on a tape
+    /// of this manager's own.
     ///
     /// # Errors
     /// Value: this manager records already.
     pub fn record(&mut self) -> Result<()> {
         ensure!(self.session.is_none(), Value, "record: already recording");
         let session = Session::start();
-        for var in self.attached() {
-            session.watch(var.id(), &var.get());
+        for a in &mut self.attached {
+            a.value = match a.var.get() {
+                Some(var) => session.watch(a.id, var.with(|value| value.node)),
+                None => None,
+            };
         }
         self.session = Some(session);
         Ok(())
@@ -175,7 +184,8 @@ impl GradManager {
             bail!(Value, "backward: nothing is recorded; call record() first, and backward() once")
         };
         ensure!(session.is_here(), Value, "backward: recording was started on another thread");
-        let pause = (!session.is_nested()).then(Pause::new);
+        // What another manager records is recorded: this one's pass belongs to it.
+        let _pause = (session.is_current() && !session.is_nested()).then(Pause::new);
         let mut pairs = Vec::with_capacity(ys.len());
         if let Some(dys) = dys {
             ensure!(
@@ -199,13 +209,13 @@ impl GradManager {
             };
             pairs.push((y.clone(), dy));
         }
-        let vars: Vec<(Var, usize)> =
-            self.attached.iter().enumerate().filter_map(|(i, a)| Some((a.var.get()?, i))).collect();
-        let wanted: Vec<u32> = vars.iter().map(|(v, _)| session.watch(v.id(), &v.get())).collect();
+        let vars = self.attached.iter();
+        let vars = vars.filter_map(|a| Some((a.var.get()?, a.value?, &a.callbacks)));
+        let vars: Vec<(Var, u32, &Vec<Callback>)> = vars.collect();
+        let wanted: Vec<u32> = vars.iter().map(|(_, value, _)| *value).collect();
         let grads = session.backward(&pairs, &wanted)?;
-        for ((var, i), grad) in vars.into_iter().zip(grads) {
-            let mut grad = grad;
-            for callback in &self.attached[i].callbacks {
+        for ((var, _, callbacks), mut grad) in vars.into_iter().zip(grads) {
+            for callback in callbacks {
                 grad = match grad {
                     Some(g) => callback(&var, g)?,
                     None => None,
@@ -217,8 +227,8 @@ impl GradManager {
                 Some(old) => ops::add(&old.get(), &grad)?,
                 None => grad,
             };
-            match (var.grad(), pause.is_some()) {
-                (Some(old), true) => old.replace(sum),
+            match (var.grad(), is_recording()) {
+                (Some(old), false) => old.replace(sum),
                 _ => var.set_grad(Some(Var::new(sum))),
             }
         }

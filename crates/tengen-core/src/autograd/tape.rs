@@ -1,62 +1,103 @@
-//! The tape: operators in the order in which they ran, with what their gradients need.
+//! The tapes of a thread: operators in the order in which they ran, with what their gradients
+//! need.
 
-use crate::op::{Grads, Meta, Op, Tensors};
-use crate::{Result, Tensor, ops};
+use crate::Tensor;
+use crate::op::{Meta, Op, Tensors};
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// The value of a tensor on a tape; tape 0 is no tape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NodeRef {
-    tape: u32,
-    value: u32,
+    pub(super) tape: u32,
+    pub(super) value: u32,
 }
 
 impl NodeRef {
     pub(crate) const NONE: NodeRef = NodeRef { tape: 0, value: 0 };
 }
 
-struct Input {
-    meta: Meta,
+pub(super) struct Input {
+    pub(super) meta: Meta,
     /// The tensor itself, if the gradient reads it.
-    tensor: Option<Tensor>,
+    pub(super) tensor: Option<Tensor>,
     /// Its value on this tape, if tracked.
-    value: Option<u32>,
+    pub(super) value: Option<u32>,
 }
 
-struct Node {
-    op: Box<dyn Op>,
-    inputs: SmallVec<[Input; 3]>,
-    outputs: SmallVec<[Meta; 1]>,
-    saved_outputs: Tensors,
-    first_output: u32,
+pub(super) struct Node {
+    pub(super) op: Box<dyn Op>,
+    pub(super) inputs: SmallVec<[Input; 3]>,
+    pub(super) outputs: SmallVec<[Meta; 1]>,
+    pub(super) saved_outputs: Tensors,
+    pub(super) first_output: u32,
 }
 
-#[derive(Default)]
 struct Tape {
+    id: u32,
     nodes: Vec<Rc<Node>>,
     values: u32,
     /// The values of attached variables, by the variables' identity.
     leaves: HashMap<u64, u32>,
-    /// How many managers record.
-    managers: usize,
+    /// How many managers record: with none left, the tape has ended.
+    managers: Arc<AtomicUsize>,
 }
 
 thread_local! {
     /// The tape that operators append to, or 0 while none records.
     static CURRENT: Cell<u32> = const { Cell::new(0) };
-    /// The live tape, recording or paused.
-    static LIVE: Cell<u32> = const { Cell::new(0) };
-    static TAPE: RefCell<Tape> = RefCell::default();
+    /// The tapes that have not ended. More than one lives only where a manager started while
+    /// recording was paused: it records on a tape of its own.
+    static TAPES: RefCell<Vec<Tape>> = const { RefCell::new(Vec::new()) };
+    /// What [`ELSEWHERE`] was when this thread last looked for tapes that had ended.
+    static SEEN: Cell<u64> = const { Cell::new(0) };
 }
+
+/// How many sessions ended on another thread than their own, whose tapes only notice by this.
+static ELSEWHERE: AtomicU64 = AtomicU64::new(0);
 
 /// Whether operators of this thread are being recorded.
 #[inline]
 pub fn is_recording() -> bool {
+    CURRENT.get() != 0 && still_recording()
+}
+
+/// [`is_recording`], where there is a tape, which may have been ended from elsewhere.
+fn still_recording() -> bool {
+    if ELSEWHERE.load(Ordering::Acquire) != SEEN.get() {
+        drop_ended();
+    }
     CURRENT.get() != 0
+}
+
+/// Drops the tapes for which no manager records any more.
+fn drop_ended() {
+    // Seen before the tapes are looked at: what ends meanwhile is looked for again.
+    SEEN.set(ELSEWHERE.load(Ordering::Acquire));
+    let take = || {
+        TAPES.try_with(|tapes| {
+            let mut tapes = tapes.borrow_mut();
+            let at = tapes.iter().position(|t| t.managers.load(Ordering::Acquire) == 0)?;
+            let tape = tapes.swap_remove(at);
+            if CURRENT.get() == tape.id {
+                CURRENT.set(0);
+            }
+            Some(tape)
+        })
+    };
+    // Nodes are dropped outside of the borrow: they may hold values with drop code of users.
+    while let Ok(Some(tape)) = take() {
+        drop(tape);
+    }
+}
+
+/// Runs `f` with the tape of this thread that has this id, if it lives.
+fn with_tape<R>(id: u32, f: impl FnOnce(&mut Tape) -> R) -> Option<R> {
+    TAPES.try_with(|tapes| tapes.borrow_mut().iter_mut().find(|t| t.id == id).map(f)).ok()?
 }
 
 /// Whether a gradient can flow to this handle.
@@ -71,32 +112,37 @@ pub(crate) fn record<O: Op>(op: O, inputs: &[&Tensor], results: &mut Tensors) {
     if !results.iter().any(|r| r.dtype().is_float()) {
         return;
     }
-    TAPE.with_borrow_mut(|tape| {
-        let saves = op.saves(results[0].dtype());
-        let first_output = tape.values;
+    let saves = op.saves(results[0].dtype());
+    let current = CURRENT.get();
+    let inputs = inputs.iter().enumerate().map(|(k, x)| Input {
+        meta: Meta { shape: *x.shape(), dtype: x.dtype() },
+        tensor: (saves.inputs >> k.min(31) & 1 == 1).then(|| (*x).clone()),
+        value: is_tracked(x).then_some(x.node.value),
+    });
+    let mut node = Node {
+        inputs: inputs.collect(),
+        outputs: results.iter().map(|r| Meta { shape: *r.shape(), dtype: r.dtype() }).collect(),
+        saved_outputs: Tensors::new(),
+        op: Box::new(op),
+        first_output: 0,
+    };
+    with_tape(current, |tape| {
+        node.first_output = tape.values;
         for (i, r) in results.iter_mut().enumerate() {
             if r.dtype().is_float() {
-                r.node = NodeRef { tape: CURRENT.get(), value: first_output + i as u32 };
+                r.node = NodeRef { tape: current, value: tape.values + i as u32 };
             }
         }
         tape.values += results.len() as u32;
-        let inputs = inputs.iter().enumerate().map(|(k, x)| Input {
-            meta: Meta { shape: *x.shape(), dtype: x.dtype() },
-            tensor: (saves.inputs >> k.min(31) & 1 == 1).then(|| (*x).clone()),
-            value: is_tracked(x).then_some(x.node.value),
-        });
-        let node = Node {
-            inputs: inputs.collect(),
-            outputs: results.iter().map(|r| Meta { shape: *r.shape(), dtype: r.dtype() }).collect(),
-            saved_outputs: if saves.outputs { results.clone() } else { Tensors::new() },
-            op: Box::new(op),
-            first_output,
-        };
+        if saves.outputs {
+            node.saved_outputs = results.clone();
+        }
         tape.nodes.push(Rc::new(node));
     });
 }
 
-/// Runs `f` with recording paused on this thread.
+/// Runs `f` with recording paused on this thread. A manager that starts within `f` records all the
+/// same, for itself alone.
 pub fn without_recording<R>(f: impl FnOnce() -> R) -> R {
     let _pause = Pause::new();
     f()
@@ -114,44 +160,64 @@ impl Pause {
 impl Drop for Pause {
     fn drop(&mut self) {
         // The tape may have ended meanwhile.
-        CURRENT.set(if LIVE.get() == self.0 { self.0 } else { 0 });
+        let lives = self.0 != 0 && with_tape(self.0, |_| ()).is_some();
+        CURRENT.set(if lives { self.0 } else { 0 });
     }
 }
 
-/// One manager's part of the thread's tape: it sees the nodes from its start on.
+/// One manager's part of a tape: it sees the nodes from its start on.
 pub(crate) struct Session {
     tape: u32,
     start: usize,
+    managers: Arc<AtomicUsize>,
 }
 
 impl Session {
-    /// Starts recording.
+    /// Starts recording: on the tape that operators append to, or on a new one if there is none
+    /// or it is paused.
     pub(crate) fn start() -> Session {
-        if LIVE.get() == 0 {
+        let joined = is_recording().then(|| {
+            with_tape(CURRENT.get(), |tape| {
+                tape.managers.fetch_add(1, Ordering::Relaxed);
+                let (start, managers) = (tape.nodes.len(), tape.managers.clone());
+                Session { tape: tape.id, start, managers }
+            })
+        });
+        joined.flatten().unwrap_or_else(|| {
             static NEXT: AtomicU32 = AtomicU32::new(1);
             let id = std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed))
                 .find(|id| *id != 0)
                 .unwrap_or(1);
-            LIVE.set(id);
+            let managers = Arc::new(AtomicUsize::new(1));
+            let tape = Tape {
+                id,
+                nodes: Vec::new(),
+                values: 0,
+                leaves: HashMap::new(),
+                managers: managers.clone(),
+            };
+            TAPES.with_borrow_mut(|tapes| tapes.push(tape));
             CURRENT.set(id);
-        }
-        TAPE.with_borrow_mut(|tape| {
-            tape.managers += 1;
-            Session { tape: LIVE.get(), start: tape.nodes.len() }
+            Session { tape: id, start: 0, managers }
         })
     }
 
     /// Whether this is the thread that the session was started on.
     pub(crate) fn is_here(&self) -> bool {
-        LIVE.try_with(Cell::get) == Ok(self.tape)
+        with_tape(self.tape, |_| ()).is_some()
+    }
+
+    /// Whether operators are appended to this session's tape.
+    pub(crate) fn is_current(&self) -> bool {
+        CURRENT.get() == self.tape
     }
 
     /// The value that gradients to a variable are collected at: what its present tensor already
-    /// is on the tape, or a new leaf.
-    pub(crate) fn watch(&self, id: u64, tensor: &Tensor) -> u32 {
-        TAPE.with_borrow_mut(|tape| {
-            if tensor.node.tape == self.tape {
-                return tensor.node.value;
+    /// is on the tape, or a new leaf. There is none on another thread.
+    pub(crate) fn watch(&self, id: u64, tensor: NodeRef) -> Option<u32> {
+        with_tape(self.tape, |tape| {
+            if tensor.tape == self.tape {
+                return tensor.value;
             }
             *tape.leaves.entry(id).or_insert_with(|| {
                 tape.values += 1;
@@ -160,88 +226,35 @@ impl Session {
         })
     }
 
-    /// Whether other managers of this thread record too, so that the backward pass itself is to be
+    /// Whether other managers record on the same tape, so that the backward pass itself is to be
     /// recorded.
     pub(crate) fn is_nested(&self) -> bool {
-        TAPE.with_borrow(|tape| tape.managers > 1)
+        self.managers.load(Ordering::Acquire) > 1
     }
 
-    /// Gradients to `wanted` values of the sum over `ys` of y·dy.
-    pub(crate) fn backward(
-        &self,
-        ys: &[(Tensor, Tensor)],
-        wanted: &[u32],
-    ) -> Result<Vec<Option<Tensor>>> {
-        let (nodes, values) = TAPE.with_borrow(|t| (t.nodes[self.start..].to_vec(), t.values));
-        let mut is_wanted = vec![false; values as usize];
-        wanted.iter().for_each(|w| is_wanted[*w as usize] = true);
-        let mut needed = is_wanted.clone();
-        for node in &nodes {
-            if node.inputs.iter().any(|i| i.value.is_some_and(|v| needed[v as usize])) {
-                for k in 0..node.outputs.len() {
-                    needed[node.first_output as usize + k] = true;
-                }
-            }
-        }
-        let mut grads: Vec<Option<Tensor>> = vec![None; values as usize];
-        for (y, dy) in ys {
-            if y.node.tape == self.tape && needed[y.node.value as usize] {
-                accumulate(&mut grads[y.node.value as usize], dy.clone())?;
-            }
-        }
-        for node in nodes.iter().rev() {
-            let first = node.first_output as usize;
-            // A value's gradient is complete once the walk is at the operator that made it, and is
-            // kept beyond that if it is wanted.
-            let dys: SmallVec<[Option<Tensor>; 1]> = (first..first + node.outputs.len())
-                .map(|v| if is_wanted[v] { grads[v].clone() } else { grads[v].take() })
-                .collect();
-            if dys.iter().all(Option::is_none) {
-                continue;
-            }
-            let needs = node
-                .inputs
-                .iter()
-                .map(|i| i.value.is_some_and(|v| needed[v as usize]))
-                .collect::<SmallVec<[bool; 3]>>();
-            if !needs.contains(&true) {
-                continue;
-            }
-            let g = Gradient { node, dys: &dys, needs: &needs };
-            for (k, grad) in node.op.grad(&g)?.into_iter().enumerate() {
-                if let (Some(grad), true) = (grad, needs[k])
-                    && let Some(v) = node.inputs[k].value
-                {
-                    debug_assert_eq!(
-                        *grad.shape(),
-                        node.inputs[k].meta.shape,
-                        "{}",
-                        node.op.name()
-                    );
-                    accumulate(&mut grads[v as usize], grad)?;
-                }
-            }
-        }
-        Ok(wanted.iter().map(|w| grads[*w as usize].clone()).collect())
+    /// The operators since the session's start, and the number of values.
+    pub(super) fn nodes(&self) -> (Vec<Rc<Node>>, usize) {
+        with_tape(self.tape, |t| (t.nodes[self.start..].to_vec(), t.values as usize))
+            .unwrap_or_default()
+    }
+
+    /// What a tensor is on this tape, if it is on it.
+    pub(super) fn value(&self, x: &Tensor) -> Option<usize> {
+        (x.node.tape == self.tape).then_some(x.node.value as usize)
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if !self.is_here() {
+        let last = self.managers.fetch_sub(1, Ordering::AcqRel) == 1;
+        if !last {
             return;
         }
-        // Nodes are dropped outside of the borrow: they may hold values with drop code of users.
-        let ended = TAPE.try_with(|tape| {
-            let mut tape = tape.borrow_mut();
-            tape.managers -= 1;
-            (tape.managers == 0).then(|| {
-                LIVE.set(0);
-                CURRENT.set(0);
-                std::mem::take(&mut *tape)
-            })
-        });
-        drop(ended);
+        if self.is_here() {
+            drop_ended();
+        } else {
+            ELSEWHERE.fetch_add(1, Ordering::Release);
+        }
     }
 }
 
@@ -252,88 +265,7 @@ pub(crate) fn leaf(id: u64) -> NodeRef {
     if tape == 0 {
         return NodeRef::NONE;
     }
-    TAPE.with_borrow(|t| t.leaves.get(&id).map_or(NodeRef::NONE, |v| NodeRef { tape, value: *v }))
-}
-
-fn accumulate(slot: &mut Option<Tensor>, grad: Tensor) -> Result<()> {
-    *slot = Some(match slot.take() {
-        None => grad,
-        Some(sum) => ops::add(&sum, &grad)?,
-    });
-    Ok(())
-}
-
-/// What an operator's gradient rule is given.
-pub struct Gradient<'a> {
-    node: &'a Node,
-    dys: &'a [Option<Tensor>],
-    needs: &'a [bool],
-}
-
-impl Gradient<'_> {
-    /// The number of inputs.
-    pub fn inputs(&self) -> usize {
-        self.node.inputs.len()
-    }
-
-    /// Input `k`, which the operator said it saves.
-    ///
-    /// # Errors
-    /// Unsupported: it did not.
-    pub fn input(&self, k: usize) -> Result<&Tensor> {
-        self.node.inputs[k].tensor.as_ref().ok_or_else(|| self.unsaved("input", k))
-    }
-
-    /// Result `k`, which the operator said it saves.
-    ///
-    /// # Errors
-    /// Unsupported: it did not.
-    pub fn output(&self, k: usize) -> Result<&Tensor> {
-        self.node.saved_outputs.get(k).ok_or_else(|| self.unsaved("output", k))
-    }
-
-    fn unsaved(&self, what: &str, k: usize) -> crate::Error {
-        let name = self.node.op.name();
-        crate::Error::new(
-            crate::ErrorKind::Unsupported,
-            format!("{name}: {what} {k} was not saved"),
-        )
-    }
-
-    /// Shape and dtype of input `k`.
-    pub fn input_meta(&self, k: usize) -> Meta {
-        self.node.inputs[k].meta
-    }
-
-    /// The gradient to result `k`; zeros if none arrived.
-    ///
-    /// # Errors
-    /// Memory: the zeros cannot be had.
-    pub fn dy(&self, k: usize) -> Result<Tensor> {
-        match &self.dys[k] {
-            Some(dy) => Ok(dy.clone()),
-            None => {
-                let meta = self.node.outputs[k];
-                Tensor::zeros(&meta.shape, meta.dtype)
-            }
-        }
-    }
-
-    /// The gradient to result `k`, if one arrived.
-    pub fn dy_if_any(&self, k: usize) -> Option<Tensor> {
-        self.dys[k].clone()
-    }
-
-    /// Whether a gradient to input `k` is asked for.
-    pub fn needs(&self, k: usize) -> bool {
-        self.needs[k]
-    }
-
-    /// The gradients, computed only where asked for.
-    ///
-    /// # Errors
-    /// What `f` gives.
-    pub fn each(&self, mut f: impl FnMut(usize) -> Result<Option<Tensor>>) -> Result<Grads> {
-        (0..self.inputs()).map(|k| if self.needs[k] { f(k) } else { Ok(None) }).collect()
-    }
+    with_tape(tape, |t| t.leaves.get(&id).map(|v| NodeRef { tape, value: *v }))
+        .flatten()
+        .unwrap_or(NodeRef::NONE)
 }

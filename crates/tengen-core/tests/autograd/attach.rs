@@ -1,6 +1,6 @@
 //! Attaching variables.
 
-use crate::{grad, manager, var};
+use crate::{cube, grad, manager, var};
 use std::time::Instant;
 use tengen_core::{GradManager, Tensor, Var, ops};
 
@@ -62,6 +62,20 @@ fn attaching_takes_time_in_proportion() {
     let few = (0..3).map(|_| attach(1000)).fold(f64::INFINITY, f64::min);
     let many = (0..3).map(|_| attach(16_000)).fold(f64::INFINITY, f64::min);
     assert!(many < 80.0 * few, "{few} s for 1000, {many} s for 16000");
+}
+
+#[test]
+fn what_an_operator_gave_can_be_attached_and_what_replaces_a_value_does_not_take_its_gradient() {
+    let (x, mut gm) = (var(3.0), GradManager::new());
+    gm.attach(&x).unwrap().record().unwrap();
+    let y = Var::new(cube(&x.get()).unwrap());
+    gm.attach(&y).unwrap();
+    x.replace(ops::add(&x.get(), &x.get()).unwrap());
+    let z = ops::mul(&ops::square(&y.get()).unwrap(), &x.get()).unwrap();
+    gm.backward(&z).unwrap();
+    // z = (x³)²·2x
+    assert_eq!(grad(&y), Some(2.0 * 27.0 * 6.0));
+    assert_eq!(grad(&x), Some(14.0 * 3f64.powi(6)));
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 mod attach;
 mod errors;
+mod nested;
+mod threads;
 
-use tengen_core::{GradManager, Tensor, Var};
+use tengen_core::{GradManager, Result, Tensor, Var, ops};
 
 /// A variable of one element.
 fn var(v: f64) -> Var {
@@ -15,6 +17,10 @@ fn manager<'a>(vars: impl IntoIterator<Item = &'a Var>) -> GradManager {
     let mut gm = GradManager::new();
     gm.attach_all(vars).unwrap();
     gm
+}
+
+fn cube(x: &Tensor) -> Result<Tensor> {
+    ops::mul(&ops::square(x)?, x)
 }
 
 /// The gradient of a variable of one element.
