@@ -1,5 +1,6 @@
 """Gradient managers and functions: what they record, and what code of a user's own may do."""
 
+import gc
 import threading
 import time
 import weakref
@@ -156,6 +157,76 @@ def test_functions_with_managers_have_gradients_of_gradients():
         outer.backward(g.sum())
     # g = dy·(3w²) + w³ with dy = w; the function's slope is a constant, its value is not.
     assert w.grad.numpy().tolist() == [3 + 3, 12 + 12]
+
+
+# ---- a manager during its own pass
+
+
+def test_a_manager_can_be_reached_during_its_own_pass():
+    w, other, touched = mge.Parameter([3.0]), mge.Parameter([5.0]), []
+    gm = GradManager()
+
+    def touch():
+        gm.attach(other)
+        assert [id(t) for t in gm.attached_tensors()] == [id(w), id(other)]
+        for again in (gm.record, lambda: gm.backward(w)):
+            with pytest.raises(ValueError, match="runs its backward pass"):
+                again()
+        gm.release()
+        touched.append(threading.get_ident())
+
+    class Touches(Function):
+        def forward(self, x):
+            return x * 1
+
+        def backward(self, dy):
+            touch()
+            thread = threading.Thread(target=touch)
+            thread.start()
+            thread.join(60)
+            assert not thread.is_alive()
+            return dy
+
+    def callback(tensor, grad):
+        touch()
+        gm.attach(tensor, callbacks=callback)
+        return grad
+
+    gm.attach(w, callbacks=callback)
+    with gm:
+        gm.backward(Touches()(w) * w)
+    assert len(touched) == 3 and len(set(touched)) == 2
+    assert w.grad.numpy().tolist() == [6]
+    with gm:
+        gm.backward(other * 2)
+    assert other.grad.numpy().tolist() == [2]
+
+
+def test_code_that_runs_when_a_tape_is_dropped_can_reach_the_manager():
+    gm, seen = GradManager(), []
+
+    class Dies:
+        def __del__(self):
+            seen.append(len(gm.attached_tensors()))
+            gm.attach(w)
+
+    class Holds(Function):
+        def __init__(self):
+            self.held = Dies()
+
+        def forward(self, x):
+            return x * 1
+
+        def backward(self, dy):
+            return dy
+
+    w = mge.Parameter([3.0])
+    gm.attach(w)
+    gm.record()
+    Holds()(w)
+    gm.release()
+    gc.collect()
+    assert seen == [1]
 
 
 # ---- threads

@@ -23,7 +23,9 @@ mod tensor;
 mod threads;
 
 pub use apply::{apply, apply1};
-pub use autograd::{Callback, GradManager, Gradient, Var, is_recording, without_recording};
+pub use autograd::{
+    BackwardPass, Callback, GradManager, Gradient, Var, is_recording, without_recording,
+};
 pub use device::Device;
 pub use dtype::{DType, Element};
 pub use elementwise::{Elementwise, ElementwiseTest, Int, MapOp, PredicateOp, promote};

@@ -14,6 +14,8 @@ use tengen::{GradManager, Tensor, Var};
 pub struct PyGradManager(Mutex<GradManager>);
 
 impl PyGradManager {
+    /// `f` must run no code of the user's, which may come back here: it drops nothing that was
+    /// recorded, and runs no backward pass.
     fn with<R>(&self, f: impl FnOnce(&mut GradManager) -> R) -> R {
         f(&mut self.0.lock().unwrap_or_else(|e| e.into_inner()))
     }
@@ -44,7 +46,9 @@ impl PyGradManager {
 
     /// Stops recording and forgets what was recorded.
     fn release(&self) {
-        self.with(GradManager::release);
+        let recorded =
+            self.with(|gm| if gm.is_recording() { gm.begin_backward().ok() } else { None });
+        drop(recorded);
     }
 
     fn _backward(
@@ -56,17 +60,16 @@ impl PyGradManager {
     ) -> PyResult<()> {
         let ys: Vec<Tensor> = ys.iter().map(|y| y.value()).collect();
         let dys: Option<Vec<Tensor>> = dys.map(|d| d.iter().map(|d| d.value()).collect());
-        let Some(callback) = callback else {
-            return self.with(|gm| gm.backward_with(&ys, dys.as_deref())).py(py);
-        };
+        let pass = self.with(GradManager::begin_backward).py(py)?;
         let run = |var: &Var, grad: Tensor| {
+            let Some(callback) = &callback else { return Ok(Some(grad)) };
             Py::new(py, PyTensor::new(grad))
                 .and_then(|g| callback.call1(py, (var.id(), g)))
                 .and_then(|r| r.extract::<Option<Py<PyTensor>>>(py).map_err(Into::into))
                 .map(|t| t.map(|t| t.bind(py).value()))
                 .map_err(passing)
         };
-        self.with(|gm| gm.backward_through(&ys, dys.as_deref(), run)).py(py)
+        pass.run(&ys, dys.as_deref(), run).py(py)
     }
 }
 

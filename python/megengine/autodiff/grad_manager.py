@@ -73,7 +73,9 @@ class GradManager(_tengen.GradManager):
         """Adds to each attached tensor the gradient of the sum over y of ``(y * dy).sum()``.
 
         ``y`` is a tensor or a list of them, ``dy`` likewise (ones, if None; each must broadcast to
-        its y). Recording stops. Tensors that y does not depend on are left alone.
+        its y). Recording stops. Tensors that y does not depend on are left alone. Callbacks and
+        ``Function.backward`` may use managers: this one attaches what it is told to, but does not
+        record before its pass is through.
         """
         if y is None:
             ys = []

@@ -4,17 +4,19 @@ use super::tape::{Pause, Session, is_recording};
 use super::var::{Var, WeakVar};
 use crate::{Result, Tensor, bail, ensure, ops};
 use std::collections::HashMap;
+use std::sync::{Arc, Weak};
 
 /// Called with a variable and the gradient that a backward pass found for it; what it returns is
 /// what is added to the variable's gradient.
 pub type Callback = Box<dyn Fn(&Var, Tensor) -> Result<Option<Tensor>> + Send + Sync>;
+type SharedCallback = Arc<dyn Fn(&Var, Tensor) -> Result<Option<Tensor>> + Send + Sync>;
 
 struct Attached {
     var: WeakVar,
     id: u64,
     /// What its gradient is collected at, on the tape of the present session.
     value: Option<u32>,
-    callbacks: Vec<Callback>,
+    callbacks: Vec<SharedCallback>,
 }
 
 /// Records operators on attached variables and computes their gradients.
@@ -42,6 +44,8 @@ pub struct GradManager {
     /// How long `attached` may grow before variables that are gone are dropped from it.
     room: usize,
     session: Option<Session>,
+    /// Held by a backward pass of this manager.
+    pass: Weak<()>,
 }
 
 impl GradManager {
@@ -85,6 +89,7 @@ impl GradManager {
         if let Some(session) = &self.session {
             ensure!(session.is_here(), Value, "attach: recording was started on another thread");
         }
+        let callbacks = callbacks.into_iter().map(SharedCallback::from);
         if let Some(at) = self.places.get(&var.id()) {
             self.attached[*at].callbacks.extend(callbacks);
             return Ok(self);
@@ -95,7 +100,12 @@ impl GradManager {
         var.attach();
         let value = self.session.as_ref().and_then(|session| session.watch(var.id(), node));
         self.places.insert(var.id(), self.attached.len());
-        self.attached.push(Attached { var: var.downgrade(), id: var.id(), value, callbacks });
+        self.attached.push(Attached {
+            var: var.downgrade(),
+            id: var.id(),
+            value,
+            callbacks: callbacks.collect(),
+        });
         Ok(self)
     }
 
@@ -120,9 +130,10 @@ impl GradManager {
     /// of this manager's own.
     ///
     /// # Errors
-    /// Value: this manager records already.
+    /// Value: this manager records already, or runs its backward pass.
     pub fn record(&mut self) -> Result<()> {
         ensure!(self.session.is_none(), Value, "record: already recording");
+        ensure!(!self.is_in_pass(), Value, "record: this manager runs its backward pass");
         let session = Session::start();
         for a in &mut self.attached {
             a.value = match a.var.get() {
@@ -132,6 +143,10 @@ impl GradManager {
         }
         self.session = Some(session);
         Ok(())
+    }
+
+    fn is_in_pass(&self) -> bool {
+        self.pass.strong_count() > 0
     }
 
     /// Stops recording and forgets what was recorded.
@@ -180,9 +195,66 @@ impl GradManager {
         dys: Option<&[Tensor]>,
         last: impl Fn(&Var, Tensor) -> Result<Option<Tensor>>,
     ) -> Result<()> {
+        self.begin_backward()?.run(ys, dys, last)
+    }
+
+    /// Ends recording, and gives what [`GradManager::backward_through`] would run. The pass does
+    /// not borrow the manager, so that callbacks and gradients of operators, or other threads, can
+    /// attach variables meanwhile. Dropping it forgets what was recorded.
+    ///
+    /// # Errors
+    /// Value: not recording.
+    pub fn begin_backward(&mut self) -> Result<BackwardPass> {
         let Some(session) = self.session.take() else {
+            ensure!(!self.is_in_pass(), Value, "backward: this manager runs its backward pass");
             bail!(Value, "backward: nothing is recorded; call record() first, and backward() once")
         };
+        let vars = self.attached.iter();
+        let vars = vars.filter_map(|a| Some((a.var.get()?, a.value?, a.callbacks.clone())));
+        let vars = vars.collect();
+        let running = Arc::new(());
+        self.pass = Arc::downgrade(&running);
+        Ok(BackwardPass { session, vars, _running: running })
+    }
+}
+
+/// A backward pass of a [`GradManager`] that is yet to run.
+///
+/// ```
+/// use std::sync::Mutex;
+/// use tengen_core::{GradManager, Tensor, Var, ops};
+/// let (x, y) = (Tensor::ones(&[], tengen_core::DType::F32)?, Tensor::ones(&[], tengen_core::DType::F32)?);
+/// let (x, y) = (Var::new(x), Var::new(y));
+/// let gm = Mutex::new(GradManager::new());
+/// gm.lock().unwrap().attach(&x)?.record()?;
+/// let square = ops::square(&x.get())?;
+/// let pass = gm.lock().unwrap().begin_backward()?;
+/// pass.run(&[square], None, |_, grad| {
+///     gm.lock().unwrap().attach(&y)?; // not locked while the pass runs
+///     Ok(Some(grad))
+/// })?;
+/// assert_eq!(gm.lock().unwrap().attached().len(), 2);
+/// # Ok::<(), tengen_core::Error>(())
+/// ```
+pub struct BackwardPass {
+    session: Session,
+    /// With the value that the gradient is collected at.
+    vars: Vec<(Var, u32, Vec<SharedCallback>)>,
+    _running: Arc<()>,
+}
+
+impl BackwardPass {
+    /// Runs the pass: see [`GradManager::backward_through`].
+    ///
+    /// # Errors
+    /// As [`GradManager::backward_through`]; Value: recording was started on another thread.
+    pub fn run(
+        self,
+        ys: &[Tensor],
+        dys: Option<&[Tensor]>,
+        last: impl Fn(&Var, Tensor) -> Result<Option<Tensor>>,
+    ) -> Result<()> {
+        let BackwardPass { session, vars, _running } = self;
         ensure!(session.is_here(), Value, "backward: recording was started on another thread");
         // What another manager records is recorded: this one's pass belongs to it.
         let _pause = (session.is_current() && !session.is_nested()).then(Pause::new);
@@ -209,9 +281,6 @@ impl GradManager {
             };
             pairs.push((y.clone(), dy));
         }
-        let vars = self.attached.iter();
-        let vars = vars.filter_map(|a| Some((a.var.get()?, a.value?, &a.callbacks)));
-        let vars: Vec<(Var, u32, &Vec<Callback>)> = vars.collect();
         let wanted: Vec<u32> = vars.iter().map(|(_, value, _)| *value).collect();
         let grads = session.backward(&pairs, &wanted)?;
         for ((var, _, callbacks), mut grad) in vars.into_iter().zip(grads) {

@@ -16,7 +16,7 @@ mod tape;
 mod var;
 
 pub use gradient::Gradient;
-pub use manager::{Callback, GradManager};
+pub use manager::{BackwardPass, Callback, GradManager};
 pub(crate) use tape::{NodeRef, is_tracked, record};
 pub use tape::{is_recording, without_recording};
 pub use var::Var;

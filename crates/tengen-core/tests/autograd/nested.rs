@@ -1,6 +1,7 @@
 //! Managers inside what another one does.
 
 use crate::{cube, grad, manager, var};
+use std::sync::{Arc, Mutex};
 use tengen_core::{
     GradManager, Gradient, Grads, Meta, Metas, Op, Result, Tensor, Tensors, Var, apply1,
     is_recording, ops, without_recording,
@@ -143,4 +144,35 @@ fn a_gradient_that_another_manager_records_goes_on_through_one_recorded_before()
     inner.backward_with(&[y], Some(&[ops::square(&x.get()).unwrap()])).unwrap();
     outer.backward(&v.grad().unwrap().get()).unwrap();
     assert_eq!(grad(&x), Some(2.0 * 2.0 * 27.0));
+}
+
+#[test]
+fn callbacks_record_and_attach_while_their_own_manager_runs() {
+    let (x, other) = (var(2.0), var(5.0));
+    let gm = Arc::new(Mutex::new(GradManager::new()));
+    let (weak, attach) = (Arc::downgrade(&gm), other.clone());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = seen.clone();
+    let callback: tengen_core::Callback = Box::new(move |v, g| {
+        let gm = weak.upgrade().unwrap();
+        gm.lock().unwrap().attach(&attach)?;
+        assert_eq!(gm.lock().unwrap().attached().len(), 2);
+        let again = gm.lock().unwrap().record().unwrap_err();
+        assert!(again.to_string().contains("runs its backward pass"), "{again}");
+        let again = gm.lock().unwrap().backward(&g).unwrap_err();
+        assert!(again.to_string().contains("runs its backward pass"), "{again}");
+        gm.lock().unwrap().release();
+        log.lock().unwrap().push(slope(&v.get())?.item()?);
+        Ok(Some(g))
+    });
+    gm.lock().unwrap().attach_with(&x, vec![callback]).unwrap().record().unwrap();
+    let y = ops::square(&x.get()).unwrap();
+    let pass = gm.lock().unwrap().begin_backward().unwrap();
+    pass.run(&[y], None, |_, g| Ok(Some(g))).unwrap();
+    assert_eq!(grad(&x), Some(4.0));
+    assert_eq!(*seen.lock().unwrap(), [12.0]);
+    gm.lock().unwrap().record().unwrap();
+    let y = ops::square(&other.get()).unwrap();
+    gm.lock().unwrap().backward(&y).unwrap();
+    assert_eq!(grad(&other), Some(10.0));
 }
