@@ -1,17 +1,18 @@
 """Gradient managers and functions: what they record, and what code of a user's own may do."""
 
+import copy
 import gc
 import threading
 import time
 import weakref
 
-import numpy as np
-import pytest
-
 import megengine as mge
 import megengine.functional as F
 import megengine.module as M
+import numpy as np
+import pytest
 from megengine.autodiff import Function, GradManager
+
 
 def slope(x):
     """The derivative of x³ by a manager of its own."""
@@ -86,6 +87,47 @@ def test_modules_replaced_during_a_walk_are_all_visited():
     assert count == 50
 
 
+# ---- what gradients flow through
+
+
+MAKERS = {
+    "tensor": mge.tensor,
+    "Tensor": mge.Tensor,
+    "Parameter": mge.Parameter,
+    "tensor of the same dtype": lambda t: mge.tensor(t, dtype="float32"),
+    "tensor of another dtype": lambda t: mge.tensor(t, dtype="float16"),
+    "Tensor on a device": lambda t: mge.Tensor(t, device="cpux"),
+}
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_a_tensor_made_of_a_recorded_one_passes_the_gradient_on(make):
+    w = mge.Parameter([1.0, 2.0])
+    gm = GradManager().attach(w)
+    with gm:
+        y = make(w * 3)
+        gm.backward((y * 2).sum())
+    assert w.grad.numpy().tolist() == [6, 6]
+    assert (make(w) * 2).grad is None
+
+
+@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, mge.Tensor.detach])
+def test_a_copy_is_a_constant(make):
+    w = mge.Parameter([1.0, 2.0])
+    gm = GradManager().attach(w)
+    with gm:
+        gm.backward((make(w) * w).sum())
+    assert w.grad.numpy().tolist() == [1, 2]
+
+
+def test_a_tensor_made_of_another_does_not_follow_its_changes():
+    a = mge.tensor([1.0, 2.0])
+    b = mge.tensor(a)
+    b[0] = 5.0
+    a += 1
+    assert (a.numpy().tolist(), b.numpy().tolist()) == ([2, 3], [5, 2])
+
+
 def test_what_an_operator_gave_can_be_attached():
     x, gm = mge.Parameter([3.0]), GradManager()
     gm.attach(x)
@@ -95,6 +137,31 @@ def test_what_an_operator_gave_can_be_attached():
         gm.backward(y * y)
     assert y.grad.numpy().tolist() == [18]
     assert x.grad.numpy().tolist() == [108]
+
+
+def test_the_remainder_has_a_gradient_to_the_divisor():
+    x, y = mge.Parameter([5.5, 7.0, -7.5]), mge.Parameter([2.0, 3.0, 2.0])
+    gm = GradManager().attach([x, y])
+    with gm:
+        gm.backward((F.mod(x, y) + x % y).sum())
+    assert x.grad.numpy().tolist() == [2, 2, 2]
+    assert y.grad.numpy().tolist() == [-4, -4, 6]
+
+
+@pytest.mark.parametrize(
+    ("x", "right"),
+    [
+        ([2.0, 3.0, 4.0], [12, 8, 6]),
+        ([2.0, 0.0, 4.0], [0, 8, 0]),
+        ([0.0, 3.0, 0.0], [0, 0, 0]),
+    ],
+)
+def test_the_gradient_of_a_product_is_right_at_zeros(x, right):
+    x = mge.Parameter(x)
+    gm = GradManager().attach(x)
+    with gm:
+        gm.backward(F.prod(x))
+    assert x.grad.numpy().tolist() == right
 
 
 # ---- managers within managers

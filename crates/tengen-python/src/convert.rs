@@ -59,11 +59,11 @@ fn import_numpy(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
 }
 
 /// A tensor from an array-like value: arrays, sequences and numbers. Without a `dtype`, float64
-/// becomes float32 and int64 int32.
+/// becomes float32 and int64 int32. Gradients flow on to a tensor that is given.
 pub fn from_python(obj: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Tensor> {
     let py = obj.py();
     if let Ok(t) = obj.cast::<PyTensor>() {
-        let t = t.value().detach();
+        let t = t.value();
         return ops::cast(&t, dtype.unwrap_or(t.dtype())).py(py);
     }
     if let Some(t) = scalar(obj)? {

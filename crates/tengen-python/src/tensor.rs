@@ -17,7 +17,8 @@ use tengen::{DType, Device, Tensor, ops};
 /// A multi-dimensional array that operators and automatic differentiation work on.
 ///
 /// `data` is a number, a (nested) sequence, a NumPy array or another tensor. Without `dtype`,
-/// float64 becomes float32 and int64 becomes int32, as neural networks want it.
+/// float64 becomes float32 and int64 becomes int32, as neural networks want it. Gradients flow on to
+/// a tensor that is given.
 ///
 /// >>> import megengine as mge
 /// >>> mge.tensor([1.0, 2.0]) + 1
@@ -551,12 +552,13 @@ impl PyTensor {
             .map(Bound::into_any)
     }
 
+    /// A copy is a value of its own: no gradient flows from it.
     fn __copy__<'py>(slf: Ref<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-        slf.get_type().call1((slf,))
+        slf.get_type().call1((PyTensor::detach(slf)?,))
     }
     fn __deepcopy__<'py>(slf: Ref<'_, 'py>, memo: Any) -> PyResult<Bound<'py, PyAny>> {
         let _ = memo;
-        let new = slf.get_type().call1((slf,))?;
+        let new = PyTensor::__copy__(slf)?;
         new.getattr("__dict__")?.call_method1("update", (slf.getattr("__dict__")?,))?;
         Ok(new)
     }
