@@ -4,7 +4,7 @@ use crate::autograd::NodeRef;
 use crate::prepared::Prepared;
 use crate::shape::{MAX_DIMS, Shape};
 use crate::storage::{Inline, Storage};
-use crate::{DType, Device, Element, Result, bail, dispatch, ensure};
+use crate::{DType, Device, Element, Error, ErrorKind, Result, Scalar, bail, dispatch, ensure};
 use bytemuck::Pod;
 use std::fmt;
 use std::sync::Arc;
@@ -108,15 +108,14 @@ impl Tensor {
         Ok(t)
     }
 
-    /// A tensor whose elements are all `value`, converted to `dtype` (integers truncate and
-    /// saturate).
+    /// A tensor whose elements are all `value`, converted to `dtype` as [`ops::cast`](crate::ops::cast) does.
     ///
     /// # Errors
     /// Shape: `shape` is impossible. Memory: it cannot be had.
-    pub fn full(shape: &[usize], value: f64, dtype: DType) -> Result<Tensor> {
-        let t = Tensor::empty(Shape::new(shape)?, dtype)?;
+    pub fn full(shape: &[usize], value: impl Into<Scalar>, dtype: DType) -> Result<Tensor> {
+        let (t, value) = (Tensor::empty(Shape::new(shape)?, dtype)?, value.into());
         dispatch!(dtype, T => {
-            let (p, v) = (t.ptr::<T>(), T::from_f64(value));
+            let (p, v) = (t.ptr::<T>(), value.to::<T>());
             for i in 0..t.numel() {
                 // SAFETY: the block is new and holds `numel` elements.
                 unsafe { p.add(i).write(v) };
@@ -205,14 +204,55 @@ impl Tensor {
         dispatch!(self.dtype(), T => Ok(self.to_vec::<T>()?.into_iter().map(T::to_f64).collect()))
     }
 
-    /// The only element, as f64.
+    /// The elements in row-major order, as integers.
+    ///
+    /// # Errors
+    /// Value: an element is no integer, or beyond i64. Memory: a copy of a view cannot be had.
+    pub fn to_i64_vec(&self) -> Result<Vec<i64>> {
+        let int = |v: Scalar| {
+            v.exactly::<i64>().ok_or_else(|| {
+                Error::new(ErrorKind::Value, format!("an integer is needed, not {v} ({self})"))
+            })
+        };
+        dispatch!(self.dtype(), T => self.to_vec::<T>()?.into_iter().map(|v| int(Scalar::of(v))).collect())
+    }
+
+    /// The only element, as f64: the nearest one to an i64. [`Tensor::item_as`] and
+    /// [`Tensor::item_scalar`] are exact.
     ///
     /// # Errors
     /// Shape: there is not exactly one element.
     pub fn item(&self) -> Result<f64> {
+        Ok(self.item_scalar()?.to_f64())
+    }
+
+    /// The only element, as it is.
+    ///
+    /// # Errors
+    /// Shape: there is not exactly one element.
+    pub fn item_scalar(&self) -> Result<Scalar> {
         ensure!(self.numel() == 1, Shape, "item: a tensor of one element is needed, not {self}");
         // SAFETY: the one element is at the pointer.
-        Ok(dispatch!(self.dtype(), T => unsafe { *self.ptr::<T>() }.to_f64()))
+        Ok(dispatch!(self.dtype(), T => Scalar::of(unsafe { *self.ptr::<T>() })))
+    }
+
+    /// The only element, as the nearest `T` of the floats, or exactly as another `T`.
+    ///
+    /// ```
+    /// use tengen_core::Tensor;
+    /// let x = Tensor::scalar(i64::MAX)?;
+    /// assert_eq!(x.item_as::<i64>()?, i64::MAX);
+    /// assert!(x.item_as::<i32>().is_err());
+    /// # Ok::<(), tengen_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Shape: there is not exactly one element. Value: `T` has no such number.
+    pub fn item_as<T: Element>(&self) -> Result<T> {
+        let v = self.item_scalar()?;
+        v.exactly().ok_or_else(|| {
+            Error::new(ErrorKind::Value, format!("item: {v} ({self}) is no {}", T::DTYPE))
+        })
     }
 
     /// The elements of a contiguous tensor.

@@ -6,13 +6,14 @@ use crate::convert::{
 use crate::error::IntoPy;
 use crate::held::{Held, Hold};
 use crate::indexing::{self, PyTensorIterator};
+use pyo3::IntoPyObjectExt;
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{IntoPyDict, PyComplex, PyTuple, PyType};
+use pyo3::types::{IntoPyDict, PyComplex, PyFloat, PyTuple, PyType};
 use std::sync::Mutex;
-use tengen::{DType, Device, Tensor, ops};
+use tengen::{DType, Device, Scalar, Tensor, ops};
 
 /// A multi-dimensional array that operators and automatic differentiation work on.
 ///
@@ -498,22 +499,27 @@ impl PyTensor {
     }
 
     fn __bool__(slf: Ref) -> PyResult<bool> {
-        Ok(one(slf, "bool")? != 0.0)
+        Ok(one(slf, "bool")?.to())
     }
     fn __float__(slf: Ref) -> PyResult<f64> {
-        one(slf, "float")
+        Ok(one(slf, "float")?.to_f64())
     }
-    fn __int__(slf: Ref) -> PyResult<i64> {
-        Ok(one(slf, "int")? as i64)
+    /// As Python's: a float truncates, and NaN and infinities are errors.
+    fn __int__<'py>(slf: Ref<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        match one(slf, "int")? {
+            Scalar::Float(v) => PyFloat::new(py, v).call_method0(intern!(py, "__int__")),
+            v => v.to::<i64>().into_bound_py_any(py),
+        }
     }
     fn __index__(slf: Ref) -> PyResult<i64> {
-        if slf.value().dtype().is_float() {
-            return Err(PyTypeError::new_err("a tensor of floats is no index"));
+        match one(slf, "index")? {
+            Scalar::Float(_) => Err(PyTypeError::new_err("a tensor of floats is no index")),
+            v => Ok(v.to()),
         }
-        Ok(one(slf, "index")? as i64)
     }
     fn __complex__<'py>(slf: Ref<'_, 'py>) -> PyResult<Bound<'py, PyComplex>> {
-        Ok(PyComplex::from_doubles(slf.py(), one(slf, "complex")?, 0.0))
+        Ok(PyComplex::from_doubles(slf.py(), one(slf, "complex")?.to_f64(), 0.0))
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
@@ -568,8 +574,8 @@ impl PyTensor {
 }
 
 /// The element of a tensor of one, for a conversion to a Python number.
-fn one(slf: Ref, what: &str) -> PyResult<f64> {
-    slf.value().item().map_err(|_| {
+fn one(slf: Ref, what: &str) -> PyResult<Scalar> {
+    slf.value().item_scalar().map_err(|_| {
         PyValueError::new_err(format!("{what}() of a tensor needs exactly one element"))
     })
 }

@@ -8,6 +8,7 @@ mod index;
 mod join;
 mod loss;
 mod norm;
+mod numbers;
 mod pool;
 mod product;
 mod recurrent;
