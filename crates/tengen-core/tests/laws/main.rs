@@ -6,6 +6,7 @@ mod half;
 mod harness;
 mod index;
 mod join;
+mod labels;
 mod loss;
 mod norm;
 mod numbers;
