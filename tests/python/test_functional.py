@@ -186,3 +186,16 @@ def test_labels_are_checked_before_they_are_narrowed():
             with pytest.raises((ValueError, IndexError)):
                 F.nn.cross_entropy(logits, mge.tensor([value]), with_logits=with_logits)
     assert F.nn.cross_entropy(logits, mge.tensor([2.0])).shape == ()
+
+
+def test_products_of_int8_are_int32_and_exact():
+    rng = np.random.default_rng(0)
+    for p, q in (((3, 300), (300, 5)), ((300,), (300,)), ((2, 4, 70), (70, 3)), ((2, 0), (0, 3))):
+        a, b = (rng.integers(-128, 128, s).astype("int8") for s in (p, q))
+        y = F.matmul(mge.tensor(a), mge.tensor(b))
+        assert y.dtype == np.int32
+        np.testing.assert_array_equal(y.numpy(), a.astype("int32") @ b.astype("int32"))
+    a = mge.tensor(rng.integers(-128, 128, (5, 7)), dtype="int8")
+    want = a.numpy().astype("int32")
+    y = F.matmul(a, a, transpose_a=True)
+    np.testing.assert_array_equal(y.numpy(), want.T @ want)

@@ -1,5 +1,6 @@
 //! The laws that every operator obeys, and the operators held to them.
 
+mod bytes;
 mod create;
 mod elementwise;
 mod half;
