@@ -34,6 +34,7 @@ struct Inner {
     /// In elements.
     strides: [isize; MAX_DIMS],
     dtype: DType,
+    device: Device,
     numel: usize,
     contiguous: bool,
     prepared: Prepared,
@@ -89,6 +90,7 @@ impl Tensor {
             shape,
             strides,
             dtype,
+            device: Device::ANYWHERE,
             numel,
             contiguous: true,
             prepared: Prepared::default(),
@@ -299,7 +301,7 @@ impl Tensor {
     pub(crate) fn copy(&self) -> Result<Tensor> {
         let t = Tensor::empty(*self.shape(), self.dtype())?;
         crate::elementwise::copy_into(self, &t);
-        Ok(t)
+        Ok(t.to_device(self.device()))
     }
 
     /// The same value, contiguous in memory; this handle's own memory if it already is.
@@ -339,6 +341,7 @@ impl Tensor {
             shape,
             strides,
             dtype: self.inner.dtype,
+            device: self.inner.device,
             numel,
             contiguous,
             prepared: Prepared::default(),
@@ -398,10 +401,27 @@ impl Tensor {
         self.inner.dtype
     }
 
-    /// Where the tensor lives.
+    /// Where the tensor lives: where it was placed, or where the inputs of its operator live.
     #[inline]
     pub fn device(&self) -> Device {
-        Device::Cpu
+        self.inner.device
+    }
+
+    /// The same value on a device. Gradients flow through.
+    pub fn to_device(mut self, device: Device) -> Tensor {
+        if self.inner.device == device {
+            return self;
+        }
+        if Arc::get_mut(&mut self.inner).is_none() {
+            // SAFETY: these are the elements of this tensor.
+            let view =
+                unsafe { self.view(self.inner.shape, self.inner.strides, self.inner.offset) };
+            self = Tensor { node: self.node, ..view };
+        }
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.device = device;
+        }
+        self
     }
 
     /// Whether the elements lie in row-major order without gaps.

@@ -34,7 +34,7 @@ _LINEAR = (
 
 
 def _assign(tensor, value):
-    tensor._reset(value.astype(tensor.dtype))
+    tensor._reset(value.astype(tensor.dtype).to(tensor.device))
 
 
 def fill_(tensor: Tensor, val: float | int) -> None:

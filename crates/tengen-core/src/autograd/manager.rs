@@ -188,7 +188,8 @@ impl GradManager {
         let wanted: Vec<u32> = vars.iter().map(|(v, _)| session.watch(v.id(), &v.get())).collect();
         let grads = session.backward(&pairs, &wanted)?;
         for ((var, i), grad) in vars.into_iter().zip(grads) {
-            let mut grad = grad;
+            let device = var.with(Tensor::device);
+            let mut grad = grad.map(|g| g.to_device(device));
             for callback in &self.attached[i].callbacks {
                 grad = match grad {
                     Some(g) => callback(&var, g)?,

@@ -69,7 +69,7 @@ pub(crate) fn cast_raw(x: &Tensor, dtype: DType) -> Result<Tensor> {
         (DType::F32, DType::BF16) => between::<f32, bf16>(&x, &y, map::narrow),
         _ => dispatch!(x.dtype(), S => dispatch!(dtype, D => convert::<S, D>(&x, &y))),
     }
-    Ok(y)
+    Ok(y.to_device(x.device()))
 }
 
 /// Elements per task.

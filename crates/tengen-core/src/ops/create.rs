@@ -90,28 +90,28 @@ pub fn eye(rows: usize, columns: usize, k: isize, dtype: DType) -> Result<Tensor
     Ok(t)
 }
 
-/// Zeros of the shape and dtype of `x`.
+/// Zeros of the shape and dtype of `x`, on its device.
 ///
 /// # Errors
 /// Memory: the result cannot be had.
 pub fn zeros_like(x: &Tensor) -> Result<Tensor> {
-    Tensor::zeros(x.shape(), x.dtype())
+    Ok(Tensor::zeros(x.shape(), x.dtype())?.to_device(x.device()))
 }
 
-/// Ones of the shape and dtype of `x`.
+/// Ones of the shape and dtype of `x`, on its device.
 ///
 /// # Errors
 /// Memory: the result cannot be had.
 pub fn ones_like(x: &Tensor) -> Result<Tensor> {
-    Tensor::ones(x.shape(), x.dtype())
+    full_like(x, 1)
 }
 
-/// `value` in the shape of `x`, converted to its dtype.
+/// `value` in the shape of `x`, converted to its dtype, on its device.
 ///
 /// # Errors
 /// Memory: the result cannot be had.
 pub fn full_like(x: &Tensor, value: impl Into<Scalar>) -> Result<Tensor> {
-    Tensor::full(x.shape(), value, x.dtype())
+    Ok(Tensor::full(x.shape(), value, x.dtype())?.to_device(x.device()))
 }
 
 /// How many elements diagonal `k` of a contiguous matrix has, and where it begins.

@@ -2,6 +2,7 @@
 
 mod bytes;
 mod create;
+mod device;
 mod elementwise;
 mod half;
 mod harness;
