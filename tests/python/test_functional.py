@@ -162,3 +162,40 @@ def test_second_order_gradients_flow_through_selection():
 def test_printed_arrays_have_four_digits():
     assert repr(mge.tensor([1 / 3])) == "Tensor([0.3333], device=xpux:0)"
     assert repr(mge.tensor(1 / 3)) == "Tensor(0.33333334, device=xpux:0)"
+
+
+def test_labels_are_checked_before_they_are_narrowed():
+    far = np.array([2**32 + 1])
+    logits, label = F.ones((1, 3)), mge.tensor(far, dtype="int64")
+    for call in (
+        lambda: F.nn.cross_entropy(logits, label),
+        lambda: F.nn.cross_entropy(logits, label, with_logits=False),
+        lambda: F.one_hot(label, 3),
+        lambda: F.nn.embedding(label, F.ones((3, 2))),
+        lambda: F.indexing_one_hot(logits, label),
+        lambda: F.gather(logits, 1, label.reshape(1, 1)),
+        lambda: logits[:, label],
+        lambda: logits[label[0]],
+    ):
+        with pytest.raises(IndexError, match="4294967297"):
+            call()
+    with pytest.raises(OverflowError, match="4294967297"):
+        F.nn.cross_entropy(logits, far)
+    for value in (float("nan"), 0.5, float("inf"), 2.0**32):
+        for with_logits in (True, False):
+            with pytest.raises((ValueError, IndexError)):
+                F.nn.cross_entropy(logits, mge.tensor([value]), with_logits=with_logits)
+    assert F.nn.cross_entropy(logits, mge.tensor([2.0])).shape == ()
+
+
+def test_products_of_int8_are_int32_and_exact():
+    rng = np.random.default_rng(0)
+    for p, q in (((3, 300), (300, 5)), ((300,), (300,)), ((2, 4, 70), (70, 3)), ((2, 0), (0, 3))):
+        a, b = (rng.integers(-128, 128, s).astype("int8") for s in (p, q))
+        y = F.matmul(mge.tensor(a), mge.tensor(b))
+        assert y.dtype == np.int32
+        np.testing.assert_array_equal(y.numpy(), a.astype("int32") @ b.astype("int32"))
+    a = mge.tensor(rng.integers(-128, 128, (5, 7)), dtype="int8")
+    want = a.numpy().astype("int32")
+    y = F.matmul(a, a, transpose_a=True)
+    np.testing.assert_array_equal(y.numpy(), want.T @ want)

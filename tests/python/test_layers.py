@@ -524,3 +524,13 @@ def test_layers_train_through_any_nesting():
         gm.backward((net(tensor(2, 1, 6, 6)) ** 2).sum())
     assert all(parameter.grad is not None for parameter in net.parameters())
     assert mge.module.Sequential is M.Sequential
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_running_statistics_keep_their_dtype(dtype):
+    norm = M.BatchNorm2d(2)
+    norm(F.ones((2, 2, 3, 3)).astype(dtype))
+    assert norm.running_mean.dtype == norm.running_var.dtype == np.float32
+    mean, var = F.zeros(2, dtype="float16"), F.ones(2, dtype="float16")
+    F.batch_norm(F.ones((2, 2)), mean, var, training=True)
+    assert mean.dtype == var.dtype == np.float16

@@ -559,3 +559,28 @@ def test_clip_grad_value_limits_every_element():
     optim.clip_grad_value(params, -1, 2)
     assert params[0].grad.numpy().tolist() == [2.0, 2.0]
     assert params[1].grad.numpy().tolist() == [-1.0]
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "Adagrad", "Adadelta", "LAMB"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_steps_keep_the_dtypes_of_parameters_and_states(name, dtype):
+    param = Parameter(np.ones(3, "float32"), dtype=dtype)
+    optimizer = getattr(optim, name)([param], lr=0.1)
+    reference = parameter(1, 1, 1)
+    same = getattr(optim, name)([reference], lr=0.1)
+    for _ in range(3):
+        for p, o in ((param, optimizer), (reference, same)):
+            p.grad = Tensor(np.full(3, 0.5, "float32"), dtype=p.dtype)
+            o.step()
+    assert str(param.dtype) == dtype
+    np.testing.assert_allclose(param.astype("float32").numpy(), reference.numpy(), rtol=2e-2)
+    states = [s for s in optimizer._state.get(param, {}).values() if isinstance(s, Tensor)]
+    assert all(str(s.dtype) == "float32" for s in states)
+
+
+def test_limiting_the_norm_keeps_the_dtypes_of_gradients():
+    params = [Parameter(np.ones(2, "float32"), dtype=d) for d in ("float16", "float32")]
+    for param in params:
+        param.grad = Tensor(np.full(2, 3.0, "float32"), dtype=param.dtype)
+    optim.clip_grad_norm(params, 1.0)
+    assert [str(p.grad.dtype) for p in params] == ["float16", "float32"]

@@ -1,7 +1,7 @@
 //! The door: every operator runs through [`apply`].
 
 use crate::op::{Op, Tensors};
-use crate::{Result, Tensor, autograd, ops};
+use crate::{Device, Result, Tensor, autograd, ops};
 use smallvec::SmallVec;
 
 /// Runs an operator: converts its inputs to one dtype where it asks for that, infers and checks,
@@ -29,10 +29,20 @@ fn run<O: Op>(op: O, inputs: &[&Tensor]) -> Result<Tensors> {
         "{}: inferred {out:?}, computed {results:?}",
         op.name()
     );
+    let device = common_device(inputs);
+    if device != Device::default() {
+        results = results.into_iter().map(|r| r.to_device(device)).collect();
+    }
     if autograd::is_recording() && inputs.iter().any(|x| autograd::is_tracked(x)) {
         autograd::record(op, inputs, &mut results);
     }
     Ok(results)
+}
+
+/// The device of results: that of the first input that was placed on one.
+fn common_device(inputs: &[&Tensor]) -> Device {
+    let mut devices = inputs.iter().map(|x| x.device());
+    devices.find(|d| *d != Device::default()).unwrap_or_default()
 }
 
 /// [`apply`] for operators with one result.

@@ -121,14 +121,59 @@ pub trait Element:
     /// The value of this type that has the low bits of `v` (integers), is nearest (floats) or says
     /// whether `v` is not 0 (bool).
     fn from_i64(v: i64) -> Self;
-    /// The nearest value of this type; integers truncate towards zero and saturate, NaN becomes 0.
+    /// The nearest value of this type; integers truncate towards zero and saturate, NaN becomes 0
+    /// ([`ops::cast`](crate::ops::cast) differs where an integer type has no such value).
     fn from_f64(v: f64) -> Self;
+}
+
+/// A float that [`to_odd`] rounds as it would round `v`: beyond 2⁵³, where f64 does not have every
+/// integer, the lowest bits are replaced by one that says whether any was set.
+fn exact(v: i64) -> f64 {
+    const LOW: i64 = (1 << 11) - 1;
+    if v.unsigned_abs() < 1 << 53 {
+        return v as f64;
+    }
+    (if v & LOW == 0 { v } else { (v & !LOW) | (LOW + 1) }) as f64
+}
+
+/// An f32 that rounds to the same half-precision number as `v`: `v` itself, or else the neighbour
+/// whose last bit is set, which lies on the same side of every number in the middle of two halves.
+fn to_odd(v: f64) -> f32 {
+    let near = v as f32;
+    if f64::from(near) == v || v.is_nan() {
+        return near;
+    }
+    let below = near.to_bits() - u32::from(f64::from(near).abs() > v.abs());
+    f32::from_bits(below | 1)
+}
+
+/// The integer that x86-64 makes of a float in 32 bits: the lowest one if there is none.
+fn to_i32(v: f64) -> i32 {
+    if v > -2_147_483_649.0 && v < 2_147_483_648.0 { v as i32 } else { i32::MIN }
+}
+
+/// [`to_i32`] in 64 bits.
+fn to_i64(v: f64) -> i64 {
+    const END: f64 = 9_223_372_036_854_775_808.0;
+    if (-END..END).contains(&v) { v as i64 } else { i64::MIN }
+}
+
+/// The conversion of [`ops::cast`](crate::ops::cast).
+#[inline(always)]
+pub(crate) fn convert<S: Element, D: Element>(v: S) -> D {
+    match D::DTYPE {
+        DType::Bool => D::from_i64(i64::from(v.to_f64() != 0.0)),
+        to if to.is_float() && S::DTYPE.is_float() => D::from_f64(v.to_f64()),
+        DType::I64 if S::DTYPE.is_float() => D::from_i64(to_i64(v.to_f64())),
+        to if !to.is_float() && S::DTYPE.is_float() => D::from_i64(to_i32(v.to_f64()).into()),
+        _ => D::from_i64(v.to_i64()),
+    }
 }
 
 macro_rules! elements {
     (@int Bool $v:ident $t:ty) => { $v != 0 };
-    (@int F16 $v:ident $t:ty) => { f16::from_f64($v as f64) };
-    (@int BF16 $v:ident $t:ty) => { bf16::from_f64($v as f64) };
+    (@int F16 $v:ident $t:ty) => { f16::from_f32(to_odd(exact($v))) };
+    (@int BF16 $v:ident $t:ty) => { bf16::from_f32(to_odd(exact($v))) };
     (@int $d:ident $v:ident $t:ty) => { $v as $t };
     ($($t:ty, $d:ident, $x:ident => $to:expr, $int:expr, $v:ident => $from:expr;)*) => {$(
         impl sealed::Sealed for $t {}
@@ -153,8 +198,8 @@ elements! {
     i16, I16, x => x as f64, x as i64, v => v as i16;
     i32, I32, x => x as f64, x as i64, v => v as i32;
     i64, I64, x => x as f64, x as i64, v => v as i64;
-    f16, F16, x => x.to_f64(), x.to_f64() as i64, v => f16::from_f64(v);
-    bf16, BF16, x => x.to_f64(), x.to_f64() as i64, v => bf16::from_f64(v);
+    f16, F16, x => x.to_f64(), x.to_f64() as i64, v => f16::from_f32(to_odd(v));
+    bf16, BF16, x => x.to_f64(), x.to_f64() as i64, v => bf16::from_f32(to_odd(v));
     f32, F32, x => x as f64, x as i64, v => v as f32;
     f64, F64, x => x, x as i64, v => v;
 }

@@ -1,10 +1,12 @@
 //! Tensors: cheap handles to immutable values, and views of them.
 
+mod read;
+
 use crate::autograd::NodeRef;
 use crate::prepared::Prepared;
 use crate::shape::{MAX_DIMS, Shape};
 use crate::storage::{Inline, Storage};
-use crate::{DType, Device, Element, Result, bail, dispatch, ensure};
+use crate::{DType, Device, Element, Result, Scalar, bail, dispatch, ensure};
 use bytemuck::Pod;
 use std::fmt;
 use std::sync::Arc;
@@ -34,6 +36,7 @@ struct Inner {
     /// In elements.
     strides: [isize; MAX_DIMS],
     dtype: DType,
+    device: Device,
     numel: usize,
     contiguous: bool,
     prepared: Prepared,
@@ -89,6 +92,7 @@ impl Tensor {
             shape,
             strides,
             dtype,
+            device: Device::ANYWHERE,
             numel,
             contiguous: true,
             prepared: Prepared::default(),
@@ -108,15 +112,14 @@ impl Tensor {
         Ok(t)
     }
 
-    /// A tensor whose elements are all `value`, converted to `dtype` (integers truncate and
-    /// saturate).
+    /// A tensor whose elements are all `value`, converted to `dtype` as [`ops::cast`](crate::ops::cast) does.
     ///
     /// # Errors
     /// Shape: `shape` is impossible. Memory: it cannot be had.
-    pub fn full(shape: &[usize], value: f64, dtype: DType) -> Result<Tensor> {
-        let t = Tensor::empty(Shape::new(shape)?, dtype)?;
+    pub fn full(shape: &[usize], value: impl Into<Scalar>, dtype: DType) -> Result<Tensor> {
+        let (t, value) = (Tensor::empty(Shape::new(shape)?, dtype)?, value.into());
         dispatch!(dtype, T => {
-            let (p, v) = (t.ptr::<T>(), T::from_f64(value));
+            let (p, v) = (t.ptr::<T>(), value.to::<T>());
             for i in 0..t.numel() {
                 // SAFETY: the block is new and holds `numel` elements.
                 unsafe { p.add(i).write(v) };
@@ -186,35 +189,6 @@ impl Tensor {
         Ok(t)
     }
 
-    /// The elements in row-major order.
-    ///
-    /// # Errors
-    /// DType: `T` is not this tensor's element type.
-    pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
-        self.expect_dtype(T::DTYPE)?;
-        let t = self.contiguous()?;
-        // SAFETY: a contiguous tensor has `numel` elements at its pointer, of the checked dtype.
-        Ok(unsafe { std::slice::from_raw_parts(t.ptr::<T>(), t.numel()) }.to_vec())
-    }
-
-    /// The elements in row-major order, as f64.
-    ///
-    /// # Errors
-    /// Memory: a copy of a view cannot be had.
-    pub fn to_f64_vec(&self) -> Result<Vec<f64>> {
-        dispatch!(self.dtype(), T => Ok(self.to_vec::<T>()?.into_iter().map(T::to_f64).collect()))
-    }
-
-    /// The only element, as f64.
-    ///
-    /// # Errors
-    /// Shape: there is not exactly one element.
-    pub fn item(&self) -> Result<f64> {
-        ensure!(self.numel() == 1, Shape, "item: a tensor of one element is needed, not {self}");
-        // SAFETY: the one element is at the pointer.
-        Ok(dispatch!(self.dtype(), T => unsafe { *self.ptr::<T>() }.to_f64()))
-    }
-
     /// The elements of a contiguous tensor.
     ///
     /// # Errors
@@ -259,7 +233,7 @@ impl Tensor {
     pub(crate) fn copy(&self) -> Result<Tensor> {
         let t = Tensor::empty(*self.shape(), self.dtype())?;
         crate::elementwise::copy_into(self, &t);
-        Ok(t)
+        Ok(t.to_device(self.device()))
     }
 
     /// The same value, contiguous in memory; this handle's own memory if it already is.
@@ -299,6 +273,7 @@ impl Tensor {
             shape,
             strides,
             dtype: self.inner.dtype,
+            device: self.inner.device,
             numel,
             contiguous,
             prepared: Prepared::default(),
@@ -358,10 +333,27 @@ impl Tensor {
         self.inner.dtype
     }
 
-    /// Where the tensor lives.
+    /// Where the tensor lives: where it was placed, or where the inputs of its operator live.
     #[inline]
     pub fn device(&self) -> Device {
-        Device::Cpu
+        self.inner.device
+    }
+
+    /// The same value on a device. Gradients flow through.
+    pub fn to_device(mut self, device: Device) -> Tensor {
+        if self.inner.device == device {
+            return self;
+        }
+        if Arc::get_mut(&mut self.inner).is_none() {
+            // SAFETY: these are the elements of this tensor.
+            let view =
+                unsafe { self.view(self.inner.shape, self.inner.strides, self.inner.offset) };
+            self = Tensor { node: self.node, ..view };
+        }
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.device = device;
+        }
+        self
     }
 
     /// Whether the elements lie in row-major order without gaps.

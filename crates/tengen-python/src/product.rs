@@ -13,7 +13,7 @@ type New = PyResult<Py<PyTensor>>;
 
 /// Matrix product of inp1 [..., m, k] and inp2 [..., k, n], by NumPy's rules: leading axes are
 /// broadcast, and a vector counts as one row (left) or one column (right). The flags exchange the
-/// last two axes of an operand.
+/// last two axes of an operand. int8 with int8 or uint8 gives int32.
 ///
 /// >>> import megengine as mge, megengine.functional as F
 /// >>> F.matmul(mge.tensor([[1.0, 2.0], [3.0, 4.0]]), mge.tensor([1.0, -1.0]))

@@ -6,13 +6,14 @@ use crate::convert::{
 use crate::error::IntoPy;
 use crate::held::{Held, Hold};
 use crate::indexing::{self, PyTensorIterator};
+use pyo3::IntoPyObjectExt;
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{IntoPyDict, PyComplex, PyTuple, PyType};
+use pyo3::types::{IntoPyDict, PyComplex, PyFloat, PyTuple, PyType};
 use std::sync::Mutex;
-use tengen::{DType, Device, Tensor, ops};
+use tengen::{DType, Device, Scalar, Tensor, ops};
 
 /// A multi-dimensional array that operators and automatic differentiation work on.
 ///
@@ -27,15 +28,13 @@ use tengen::{DType, Device, Tensor, ops};
 pub struct PyTensor {
     pub held: Held,
     name: Mutex<Option<String>>,
-    /// The device as the user named it; `None` is the default one.
-    device: Option<Box<str>>,
 }
 
 impl PyTensor {
     /// A tensor object that holds a tensor or a variable.
     #[inline]
     pub fn new(held: impl Into<Held>) -> Self {
-        PyTensor { held: held.into(), name: Mutex::new(None), device: None }
+        PyTensor { held: held.into(), name: Mutex::new(None) }
     }
 }
 
@@ -51,22 +50,23 @@ pub fn wrap_on(
     t: tengen::Result<Tensor>,
     device: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Py<PyTensor>> {
-    let device = match device {
-        Some(d) if !d.is_none() => parse_device(py, &device_text(d)?)?,
-        _ => None,
+    let t = t.py(py)?;
+    let t = match device {
+        Some(d) if !d.is_none() => t.to_device(parse_device(d)?),
+        _ => t,
     };
-    Py::new(py, PyTensor { device, ..PyTensor::new(t.py(py)?) })
+    Py::new(py, PyTensor::new(t))
 }
 
-fn parse_device(py: Python<'_>, name: &str) -> PyResult<Option<Box<str>>> {
-    Device::parse(name).py(py)?;
-    let full = if name.contains(':') { name.to_string() } else { format!("{name}:0") };
-    Ok((full != "xpux:0").then(|| full.into_boxed_str()))
+/// The device that an argument names, which may be a string or a device object.
+fn parse_device(obj: &Bound<'_, PyAny>) -> PyResult<Device> {
+    Device::parse(obj.str()?.to_str()?).py(obj.py())
 }
 
-/// Text of a device argument, which may be a string or a device object.
-fn device_text(obj: &Bound<'_, PyAny>) -> PyResult<String> {
-    Ok(obj.str()?.to_string())
+/// The name of a tensor's device, with its stream.
+fn device_name(t: &Tensor) -> String {
+    let name = t.device().to_string();
+    if name.contains(':') { name } else { name + ":0" }
 }
 
 macro_rules! binary {
@@ -123,12 +123,11 @@ impl PyTensor {
     ) -> PyResult<Self> {
         let _ = (is_const, no_cache, format);
         let dtype = dtype.map(parse_dtype).transpose()?;
-        let device = match device {
-            Some(d) => parse_device(data.py(), &device_text(d)?)?,
-            None => None,
-        };
-        let tensor = from_python(data, dtype)?;
-        Ok(PyTensor { held: tensor.into(), name: Mutex::new(name), device })
+        let mut tensor = from_python(data, dtype)?;
+        if let Some(d) = device.filter(|d| !d.is_none()) {
+            tensor = tensor.to_device(parse_device(d)?);
+        }
+        Ok(PyTensor { held: tensor.into(), name: Mutex::new(name) })
     }
 
     /// Shape as a tuple of ints.
@@ -157,9 +156,9 @@ impl PyTensor {
 
     /// The device, as an object that prints as its name and compares to names.
     #[getter]
-    fn device<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let class = py.import("megengine.device")?.getattr("CompNode")?;
-        class.call1((self.device.as_deref().unwrap_or("xpux:0"),))
+    fn device<'py>(slf: Ref<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        let class = slf.py().import("megengine.device")?.getattr("CompNode")?;
+        class.call1((device_name(&slf.value()),))
     }
 
     /// Layout of image tensors; always "default".
@@ -262,8 +261,7 @@ impl PyTensor {
     /// The tensor on another device.
     #[pyo3(signature = (device, *, _borrow=false))]
     fn to(slf: Ref, device: Any, _borrow: bool) -> New {
-        let device = parse_device(slf.py(), &device_text(device)?)?;
-        Py::new(slf.py(), PyTensor { device, ..PyTensor::new(slf.value()) })
+        wrap(slf.py(), Ok(slf.value().to_device(parse_device(device)?)))
     }
 
     /// The same elements under another shape, in which one extent may be -1.
@@ -314,9 +312,13 @@ impl PyTensor {
         wrap(slf.py(), ops::min(&slf.value(), axes(axis)?.as_deref(), keepdims))
     }
 
-    /// Replaces the value in place: shape and dtype become those of `value`.
+    /// Replaces the value in place: shape and dtype become those of `value`, and so does the device
+    /// where that is a tensor.
     fn _reset(slf: Ref, value: Any) -> PyResult<()> {
-        slf.replace(operand(value, DType::F32)?.detach());
+        let new = operand(value, DType::F32)?.detach();
+        let placed = value.is_instance_of::<PyTensor>();
+        let device = if placed { new.device() } else { slf.value().device() };
+        slf.replace(new.to_device(device));
         Ok(())
     }
     /// Replaces the value in place: shape and dtype become those of `value`.
@@ -326,7 +328,7 @@ impl PyTensor {
     /// Makes all elements 0 in place.
     fn reset_zero(slf: Ref) -> PyResult<()> {
         let t = slf.value();
-        slf.replace(Tensor::zeros(t.shape(), t.dtype()).py(slf.py())?);
+        slf.replace(ops::zeros_like(&t).py(slf.py())?);
         Ok(())
     }
 
@@ -499,26 +501,31 @@ impl PyTensor {
     }
 
     fn __bool__(slf: Ref) -> PyResult<bool> {
-        Ok(one(slf, "bool")? != 0.0)
+        Ok(one(slf, "bool")?.to())
     }
     fn __float__(slf: Ref) -> PyResult<f64> {
-        one(slf, "float")
+        Ok(one(slf, "float")?.to_f64())
     }
-    fn __int__(slf: Ref) -> PyResult<i64> {
-        Ok(one(slf, "int")? as i64)
+    /// As Python's: a float truncates, and NaN and infinities are errors.
+    fn __int__<'py>(slf: Ref<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        match one(slf, "int")? {
+            Scalar::Float(v) => PyFloat::new(py, v).call_method0(intern!(py, "__int__")),
+            v => v.to::<i64>().into_bound_py_any(py),
+        }
     }
     fn __index__(slf: Ref) -> PyResult<i64> {
-        if slf.value().dtype().is_float() {
-            return Err(PyTypeError::new_err("a tensor of floats is no index"));
+        match one(slf, "index")? {
+            Scalar::Float(_) => Err(PyTypeError::new_err("a tensor of floats is no index")),
+            v => Ok(v.to()),
         }
-        Ok(one(slf, "index")? as i64)
     }
     fn __complex__<'py>(slf: Ref<'_, 'py>) -> PyResult<Bound<'py, PyComplex>> {
-        Ok(PyComplex::from_doubles(slf.py(), one(slf, "complex")?, 0.0))
+        Ok(PyComplex::from_doubles(slf.py(), one(slf, "complex")?.to_f64(), 0.0))
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        let (py, me) = (slf.py(), slf.get());
+        let py = slf.py();
         let t = slf.value();
         let array = to_numpy(py, &t)?;
         // Numbers are written out, arrays with four digits.
@@ -534,19 +541,19 @@ impl PyTensor {
             DType::F32 => String::new(),
             d => format!(", dtype={}", d.name()),
         };
-        let device = me.device.as_deref().unwrap_or("xpux:0");
+        let device = device_name(&t);
         Ok(format!("{class}({text}{dtype}, device={device})"))
     }
 
     /// A pickle in MegEngine's layout: the class, and its arguments `(array, dtype, device)`.
     fn __reduce_ex__<'py>(slf: Ref<'_, 'py>, protocol: Any) -> PyResult<Bound<'py, PyAny>> {
         let _ = protocol;
-        let (py, me) = (slf.py(), slf.get());
+        let py = slf.py();
         let new = py.import("copyreg")?.getattr("__newobj__")?;
         let t = slf.value();
         let array = to_numpy(py, &t)?;
         let dtype = numpy_dtype(py, t.dtype())?;
-        let device = me.device.as_deref().unwrap_or("xpux:0");
+        let device = device_name(&t);
         (new, (slf.get_type(), array, dtype, device), slf.getattr("__dict__")?)
             .into_pyobject(py)
             .map(Bound::into_any)
@@ -570,8 +577,8 @@ impl PyTensor {
 }
 
 /// The element of a tensor of one, for a conversion to a Python number.
-fn one(slf: Ref, what: &str) -> PyResult<f64> {
-    slf.value().item().map_err(|_| {
+fn one(slf: Ref, what: &str) -> PyResult<Scalar> {
+    slf.value().item_scalar().map_err(|_| {
         PyValueError::new_err(format!("{what}() of a tensor needs exactly one element"))
     })
 }

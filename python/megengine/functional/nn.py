@@ -87,6 +87,7 @@ def batch_norm(
             continue
         batch = batch.detach().reshape(running.shape)
         new = running.detach() * momentum + batch * (1 - momentum)
+        new = new.astype(running.dtype)
         if inplace:
             running._reset(new)
         updated.append(new)

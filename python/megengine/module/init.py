@@ -34,12 +34,12 @@ _LINEAR = (
 
 
 def _assign(tensor, value):
-    tensor._reset(value.astype(tensor.dtype))
+    tensor._reset(value.astype(tensor.dtype).to(tensor.device))
 
 
 def fill_(tensor: Tensor, val: float | int) -> None:
     """Sets every element of ``tensor`` to ``val``."""
-    _assign(tensor, F.full(tensor.shape, val, device=tensor.device))
+    tensor._reset(F.full(tensor.shape, val, dtype=tensor.dtype, device=tensor.device))
 
 
 def zeros_(tensor: Tensor) -> None:

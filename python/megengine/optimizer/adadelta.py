@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from ..tensor import Parameter
-from .optimizer import Optimizer, _require
+from .optimizer import Optimizer, _assign, _require, _wide
 
 
 class Adadelta(Optimizer):
@@ -67,11 +67,11 @@ class Adadelta(Optimizer):
         for param in param_group["params"]:
             if param.grad is None:
                 continue
-            state, value = self._state[param], param.detach()
+            state, value = self._state[param], _wide(param.detach())
             state["step"] += 1.0
-            grad = param.grad.detach() + param_group["weight_decay"] * value
+            grad = _wide(param.grad.detach()) + param_group["weight_decay"] * value
             squares = rho * state["square_avg"] + (1 - rho) * grad * grad
             delta = ((state["acc_delta"] + eps) / (squares + eps)) ** 0.5 * grad
-            state["square_avg"]._reset(squares)
-            state["acc_delta"]._reset(rho * state["acc_delta"] + (1 - rho) * delta * delta)
-            param._reset(value - param_group["lr"] * delta)
+            _assign(state["square_avg"], squares)
+            _assign(state["acc_delta"], rho * state["acc_delta"] + (1 - rho) * delta * delta)
+            _assign(param, value - param_group["lr"] * delta)

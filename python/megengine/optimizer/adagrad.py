@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from ..tensor import Parameter
-from .optimizer import Optimizer, _require
+from .optimizer import Optimizer, _assign, _require, _wide
 
 
 class Adagrad(Optimizer):
@@ -65,10 +65,10 @@ class Adagrad(Optimizer):
         for param in param_group["params"]:
             if param.grad is None:
                 continue
-            state, value = self._state[param], param.detach()
+            state, value = self._state[param], _wide(param.detach())
             rate = param_group["lr"] / (1 + state["step"] * param_group["lr_decay"])
             state["step"] += 1.0
-            grad = param.grad.detach() + param_group["weight_decay"] * value
+            grad = _wide(param.grad.detach()) + param_group["weight_decay"] * value
             total = state["square_avg"] + grad * grad
-            state["square_avg"]._reset(total)
-            param._reset(value - rate * grad / (total + param_group["eps"]) ** 0.5)
+            _assign(state["square_avg"], total)
+            _assign(param, value - rate * grad / (total + param_group["eps"]) ** 0.5)

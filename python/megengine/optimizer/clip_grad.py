@@ -43,7 +43,7 @@ def clip_grad_norm(tensors: Tensor | Iterable[Tensor], max_norm: float, ord: flo
     norm = F.norm(F.concat(norms), ord)
     scale = F.minimum(max_norm / (norm + 1e-6), 1.0)
     for grad in gradients:
-        grad._reset(grad * scale)
+        grad._reset((grad * scale).astype(grad.dtype))
     return norm
 
 

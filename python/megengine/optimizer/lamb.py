@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from ..tensor import Parameter
-from .optimizer import Optimizer, _require
+from .optimizer import Optimizer, _assign, _require, _wide
 
 
 def _norm(tensor):
@@ -82,12 +82,13 @@ class LAMB(Optimizer):
         for param in param_group["params"]:
             if param.grad is None:
                 continue
-            state, value, grad = self._state[param], param.detach(), param.grad.detach()
+            state = self._state[param]
+            value, grad = _wide(param.detach()), _wide(param.grad.detach())
             state["step"] += 1.0
             mean = beta1 * state["exp_avg"] + (1 - beta1) * grad
             square = beta2 * state["exp_avg_sq"] + (1 - beta2) * grad * grad
-            state["exp_avg"]._reset(mean)
-            state["exp_avg_sq"]._reset(square)
+            _assign(state["exp_avg"], mean)
+            _assign(state["exp_avg_sq"], square)
             if self.bias_correction:
                 mean = mean / (1 - beta1 ** state["step"])
                 square = square / (1 - beta2 ** state["step"])
@@ -97,4 +98,4 @@ class LAMB(Optimizer):
                 norm, update_norm = _norm(value), _norm(update)
                 if norm > 0 and update_norm > 0:
                     rate *= norm / update_norm
-            param._reset(value - rate * update)
+            _assign(param, value - rate * update)

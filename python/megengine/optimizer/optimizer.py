@@ -82,7 +82,9 @@ class Optimizer:
     def _add_state(self, param, state_name, initializer=None):
         """Gives ``param`` a state: a tensor of ``initializer``, or zeros of its shape."""
         value = np.zeros(param.shape) if initializer is None else np.asarray(initializer)
-        self._state.setdefault(param, {})[state_name] = Tensor(value.astype(np.float32))
+        self._state.setdefault(param, {})[state_name] = Tensor(
+            value.astype(np.float32), device=param.device
+        )
 
     def _create_state(self, param_group):
         raise NotImplementedError(f"{type(self).__name__} does not define _create_state")
@@ -197,8 +199,18 @@ class Optimizer:
                     f"the state {name!r} of parameter {number} has shape {value.shape} in the "
                     f"state dict, {shape} in the optimizer"
                 )
-            values[name] = Tensor(value)
+            values[name] = Tensor(value, device=param.device)
         return values
+
+
+def _wide(tensor):
+    """``tensor`` in the dtype that steps are computed in: float32 for half precision."""
+    return tensor if str(tensor.dtype) in ("float32", "float64") else tensor.astype("float32")
+
+
+def _assign(tensor, value):
+    """Replaces the value of ``tensor``, whose dtype and device stay."""
+    tensor._reset(value.astype(tensor.dtype).to(tensor.device))
 
 
 def _require(condition, name, value):

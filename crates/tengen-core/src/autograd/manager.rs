@@ -283,7 +283,9 @@ impl BackwardPass {
         }
         let wanted: Vec<u32> = vars.iter().map(|(_, value, _)| *value).collect();
         let grads = session.backward(&pairs, &wanted)?;
-        for ((var, _, callbacks), mut grad) in vars.into_iter().zip(grads) {
+        for ((var, _, callbacks), grad) in vars.into_iter().zip(grads) {
+            let device = var.with(Tensor::device);
+            let mut grad = grad.map(|g| g.to_device(device));
             for callback in callbacks {
                 grad = match grad {
                     Some(g) => callback(&var, g)?,

@@ -2,7 +2,7 @@
 
 use super::map;
 use crate::elementwise::{Elementwise, MapOp};
-use crate::{Result, Tensor, apply1};
+use crate::{Result, Scalar, Tensor, apply1};
 use tengen_kernels::lanes::Num;
 use tengen_kernels::map::Map;
 
@@ -107,19 +107,20 @@ pub fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
 
 #[derive(Clone, Copy)]
 struct Clip {
-    lower: f64,
-    upper: f64,
+    lower: Scalar,
+    upper: Scalar,
 }
 impl Map<1> for Clip {
     #[inline(always)]
     fn f<L: Num>(&self, [x]: [L; 1]) -> L {
-        let (lower, upper) = (L::c(self.lower), L::c(self.upper));
+        let (lower, upper) = (L::c(self.lower.to_f64()), L::c(self.upper.to_f64()));
         let t = L::sel(x.lt(lower), lower, x);
         L::sel(upper.lt(t), upper, t)
     }
     #[inline(always)]
     fn df<L: Num>(&self, [x]: [L; 1], dy: L) -> [L; 1] {
-        let inside = L::and(L::c(self.lower).le(x), x.le(L::c(self.upper)));
+        let (lower, upper) = (L::c(self.lower.to_f64()), L::c(self.upper.to_f64()));
+        let inside = L::and(lower.le(x), x.le(upper));
         [L::sel(inside, dy, L::c(0.0))]
     }
 }
@@ -128,7 +129,7 @@ impl Elementwise<1> for Clip {
     const INTS: bool = true;
     #[inline(always)]
     fn int<I: crate::elementwise::Int>(&self, [x]: [I; 1]) -> I {
-        x.max(I::from_f64(self.lower)).min(I::from_f64(self.upper))
+        x.max(self.lower.nearest()).min(self.upper.nearest())
     }
 }
 
@@ -137,6 +138,7 @@ impl Elementwise<1> for Clip {
 ///
 /// # Errors
 /// Memory: the result cannot be had.
-pub fn clip(x: &Tensor, lower: f64, upper: f64) -> Result<Tensor> {
+pub fn clip(x: &Tensor, lower: impl Into<Scalar>, upper: impl Into<Scalar>) -> Result<Tensor> {
+    let (lower, upper) = (lower.into(), upper.into());
     apply1(MapOp(Clip { lower, upper }), &[x])
 }

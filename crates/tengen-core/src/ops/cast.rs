@@ -2,7 +2,7 @@
 
 use crate::autograd::Gradient;
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
-use crate::{DType, Element, Result, Tensor, apply1, dispatch};
+use crate::{DType, Element, Result, Tensor, apply1, dispatch, dtype};
 use half::{bf16, f16};
 use smallvec::smallvec;
 use tengen_kernels::pool::Shared;
@@ -29,9 +29,22 @@ impl Op for Cast {
     }
 }
 
-/// The elements converted to `dtype`; the same tensor if it has it already. Floats round to
-/// nearest when narrowed and truncate towards zero when made integers, which keep their low bits;
-/// everything but 0 is true.
+/// The elements converted to `dtype`; the same tensor if it has it already.
+///
+/// What is made a float rounds to nearest. Integers keep their low bits when narrowed, and
+/// everything but 0 is true, NaN included. Floats truncate towards zero when made integers: to i64
+/// in 64 bits and to all others in 32 bits, of which a narrower type keeps the lowest. A float that
+/// has no such integer, NaN or an infinity, gives the lowest one of those bits: `i64::MIN`,
+/// `i32::MIN`, and 0 for i16, i8 and u8. NumPy's `astype` does the same on x86-64; here it holds on
+/// every machine.
+///
+/// ```
+/// use tengen_core::{DType, Tensor, ops};
+/// let x = Tensor::from_slice(&[-1.5f32, 300.0, f32::NAN], &[3])?;
+/// assert_eq!(ops::cast(&x, DType::U8)?.to_vec::<u8>()?, [255, 44, 0]);
+/// assert_eq!(ops::cast(&x, DType::I32)?.to_vec::<i32>()?, [-1, 300, i32::MIN]);
+/// # Ok::<(), tengen_core::Error>(())
+/// ```
 ///
 /// # Errors
 /// Memory: the result cannot be had.
@@ -56,7 +69,7 @@ pub(crate) fn cast_raw(x: &Tensor, dtype: DType) -> Result<Tensor> {
         (DType::F32, DType::BF16) => between::<f32, bf16>(&x, &y, map::narrow),
         _ => dispatch!(x.dtype(), S => dispatch!(dtype, D => convert::<S, D>(&x, &y))),
     }
-    Ok(y)
+    Ok(y.to_device(x.device()))
 }
 
 /// Elements per task.
@@ -84,12 +97,7 @@ fn convert<S: Element, D: Element>(x: &Tensor, y: &Tensor) {
             // SAFETY: both tensors are contiguous with `numel` elements, `y` is new and each of
             // its elements is written once.
             unsafe {
-                let v = *p.offset(i);
-                q.offset(i).write(match D::DTYPE {
-                    DType::Bool => D::from_i64((v.to_f64() != 0.0) as i64),
-                    d if d.is_float() => D::from_f64(v.to_f64()),
-                    _ => D::from_i64(v.to_i64()),
-                });
+                q.offset(i).write(dtype::convert::<S, D>(*p.offset(i)));
             }
         }
     });

@@ -5,23 +5,23 @@ use crate::autograd::Gradient;
 use crate::elementwise::copy_into;
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::shape::{MAX_DIMS, Shape};
-use crate::{DType, Element, Result, Tensor, apply1, bail, dispatch, ensure};
+use crate::{DType, Element, Result, Scalar, Tensor, apply1, bail, dispatch, ensure};
 use smallvec::smallvec;
 
-/// A one-dimensional tensor of `f(0)`, `f(1)`, …, computed in f64.
-fn line(n: usize, dtype: DType, f: impl Fn(usize) -> f64) -> Result<Tensor> {
+/// A one-dimensional tensor of `f(0)`, `f(1)`, ….
+fn line<S: Into<Scalar>>(n: usize, dtype: DType, f: impl Fn(usize) -> S) -> Result<Tensor> {
     let t = Tensor::empty(Shape::new(&[n])?, dtype)?;
     dispatch!(dtype, T => {
         for i in 0..n {
             // SAFETY: the tensor is new and has `n` elements.
-            unsafe { t.ptr::<T>().add(i).write(T::from_f64(f(i))) };
+            unsafe { t.ptr::<T>().add(i).write(f(i).into().to::<T>()) };
         }
     });
     Ok(t)
 }
 
-/// start, start + step, … up to and without stop; nothing if stop lies the other way. Integer dtypes
-/// truncate.
+/// start, start + step, … up to and without stop; nothing if stop lies the other way. Exact where
+/// bounds and step are integers; else computed in f64, which integer dtypes truncate.
 ///
 /// ```
 /// use tengen_core::{DType, ops};
@@ -33,15 +33,34 @@ fn line(n: usize, dtype: DType, f: impl Fn(usize) -> f64) -> Result<Tensor> {
 /// # Errors
 /// Value: a bound or the step is not finite, or the step is 0. Shape: there are too many elements.
 /// Memory: the result cannot be had.
-pub fn arange(start: f64, stop: f64, step: f64, dtype: DType) -> Result<Tensor> {
-    let finite = start.is_finite() && stop.is_finite() && step.is_finite() && step != 0.0;
-    ensure!(finite, Value, "arange: there is no range from {start} to {stop} in steps of {step}");
-    let n = ((stop - start) / step).ceil().max(0.0);
+pub fn arange(
+    start: impl Into<Scalar>,
+    stop: impl Into<Scalar>,
+    step: impl Into<Scalar>,
+    dtype: DType,
+) -> Result<Tensor> {
+    let (start, stop, step) = (start.into(), stop.into(), step.into());
+    let range = || format!("from {start} to {stop} in steps of {step}");
     // 2⁶⁰ elements of eight bytes are beyond any memory, and below this f64 counts exactly enough.
-    if n >= (1u64 << 60) as f64 {
-        bail!(Shape, "arange: {n} elements from {start} to {stop} in steps of {step} are too many");
+    let few = |n: f64| {
+        ensure!(n < (1u64 << 60) as f64, Shape, "arange: {n} elements {} are too many", range());
+        Ok(())
+    };
+    if let (Scalar::Int(a), Scalar::Int(b), Scalar::Int(by)) = (start, stop, step) {
+        ensure!(by != 0, Value, "arange: there is no range {}", range());
+        let (a, by) = (i128::from(a), i128::from(by));
+        let away = (i128::from(b) - a) * by.signum();
+        let n = if away <= 0 { 0 } else { (away - 1) / by.abs() + 1 };
+        few(n as f64)?;
+        // Every element lies between the bounds.
+        return line(n as usize, dtype, |i| (a + i as i128 * by) as i64);
     }
-    line(n as usize, dtype, |i| start + i as f64 * step)
+    let (a, b, by) = (start.to_f64(), stop.to_f64(), step.to_f64());
+    let finite = a.is_finite() && b.is_finite() && by.is_finite() && by != 0.0;
+    ensure!(finite, Value, "arange: there is no range {}", range());
+    let n = ((b - a) / by).ceil().max(0.0);
+    few(n)?;
+    line(n as usize, dtype, |i| a + i as f64 * by)
 }
 
 /// `n` evenly spaced numbers from start to stop, both included. Integer dtypes truncate.
@@ -71,28 +90,28 @@ pub fn eye(rows: usize, columns: usize, k: isize, dtype: DType) -> Result<Tensor
     Ok(t)
 }
 
-/// Zeros of the shape and dtype of `x`.
+/// Zeros of the shape and dtype of `x`, on its device.
 ///
 /// # Errors
 /// Memory: the result cannot be had.
 pub fn zeros_like(x: &Tensor) -> Result<Tensor> {
-    Tensor::zeros(x.shape(), x.dtype())
+    Ok(Tensor::zeros(x.shape(), x.dtype())?.to_device(x.device()))
 }
 
-/// Ones of the shape and dtype of `x`.
+/// Ones of the shape and dtype of `x`, on its device.
 ///
 /// # Errors
 /// Memory: the result cannot be had.
 pub fn ones_like(x: &Tensor) -> Result<Tensor> {
-    Tensor::ones(x.shape(), x.dtype())
+    full_like(x, 1)
 }
 
-/// `value` in the shape of `x`, converted to its dtype.
+/// `value` in the shape of `x`, converted to its dtype, on its device.
 ///
 /// # Errors
 /// Memory: the result cannot be had.
-pub fn full_like(x: &Tensor, value: f64) -> Result<Tensor> {
-    Tensor::full(x.shape(), value, x.dtype())
+pub fn full_like(x: &Tensor, value: impl Into<Scalar>) -> Result<Tensor> {
+    Ok(Tensor::full(x.shape(), value, x.dtype())?.to_device(x.device()))
 }
 
 /// How many elements diagonal `k` of a contiguous matrix has, and where it begins.

@@ -5,7 +5,7 @@ use crate::autograd::{Gradient, is_recording};
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::ops::cast::cast_raw;
 use crate::shape::Shape;
-use crate::{DType, Element, Result, Tensor, apply1, bail, ensure};
+use crate::{DType, Element, Error, ErrorKind, Result, Tensor, apply1, bail, ensure};
 use bytemuck::Pod;
 use smallvec::smallvec;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -148,16 +148,12 @@ pub fn ctc_loss(
             Shape,
             "ctc_loss: {what} must be {n} integers, not {t}"
         );
-        let mut all = Vec::with_capacity(n);
-        for v in t.to_f64_vec()? {
-            ensure!(
-                v >= 0.0 && v <= most as f64,
-                Shape,
-                "ctc_loss: {v} of {what} is not in 0..={most}"
-            );
-            all.push(v as usize);
-        }
-        Ok(all)
+        let length = |v: i64| {
+            let length = usize::try_from(v).ok().filter(|v| *v <= most);
+            let outside = || format!("ctc_loss: {v} of {what} is not in 0..={most}");
+            length.ok_or_else(|| Error::new(ErrorKind::Shape, outside()))
+        };
+        t.to_i64_vec()?.into_iter().map(length).collect()
     };
     ensure!(!label.dtype().is_float(), DType, "ctc_loss: labels are integers, not {label}");
     let rows = label.ndim() == 2;
@@ -169,7 +165,7 @@ pub fn ctc_loss(
     let longest = if rows { label.shape()[1] } else { label.numel() };
     let pred_lengths = lengths("pred_lengths", pred_lengths, steps)?;
     let label_lengths = lengths("label_lengths", label_lengths, longest)?;
-    let labels = cast_raw(label, DType::I32)?.to_vec::<i32>()?;
+    let labels = label.to_i64_vec()?;
     let mut sequences = Vec::with_capacity(n);
     let mut end = 0;
     for (i, (steps, len)) in pred_lengths.into_iter().zip(&label_lengths).enumerate() {
@@ -182,7 +178,8 @@ pub fn ctc_loss(
             labels.len()
         );
         for class in &labels[from..end] {
-            let known = usize::try_from(*class).is_ok_and(|c| c < classes);
+            let known =
+                usize::try_from(*class).is_ok_and(|c| c < classes) && *class <= i32::MAX.into();
             ensure!(known, Index, "ctc_loss: class {class} is not in 0..{classes}");
             ensure!(
                 *class as usize != blank,
@@ -192,6 +189,8 @@ pub fn ctc_loss(
         }
         sequences.push((steps, from, end));
     }
+    // What lies between the labels is never read.
+    let labels = labels.into_iter().map(|c| c as i32).collect();
     let loss = apply1(Ctc { blank, sequences, labels }, &[&pred])?;
     if reduction != Reduction::Mean {
         return reduction.apply(&loss);

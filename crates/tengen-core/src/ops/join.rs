@@ -6,7 +6,7 @@ use crate::autograd::Gradient;
 use crate::elementwise::{copy_into, expand, promote};
 use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::shape::{MAX_DIMS, Shape, broadcast, normalize_axis};
-use crate::{DType, Result, Tensor, apply, apply1, bail, ensure};
+use crate::{DType, Result, Scalar, Tensor, apply, apply1, bail, ensure};
 use smallvec::{SmallVec, smallvec};
 
 /// A part of `shape`'s axis, and all of the others.
@@ -309,7 +309,7 @@ pub fn flip(x: &Tensor, axes: Option<&[isize]>) -> Result<Tensor> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Padding {
     /// A value.
-    Constant(f64),
+    Constant(Scalar),
     /// The elements behind the edge, mirrored at it; the edge itself is not repeated.
     Reflect,
     /// The edge itself.

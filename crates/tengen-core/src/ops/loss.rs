@@ -1,9 +1,10 @@
 //! Losses: how far predictions are from targets.
 
 use super::cross_entropy::cross_entropy_with_logits;
+use super::index::classes;
 use super::{abs, cast, indexing_one_hot, log, map, mean, mul, neg, relu, square, sub, sum};
 use crate::shape::normalize_axis;
-use crate::{DType, Result, Tensor, ensure};
+use crate::{Result, Tensor, ensure};
 
 /// What becomes of the losses of single elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,8 +73,8 @@ impl Default for CrossEntropy {
 /// `label` has the shape of `pred` without the axis of classes.
 ///
 /// # Errors
-/// Index: the axis or a label is out of range. Shape: the label's shape does not fit. DType: labels
-/// are not integers. Value: the smoothing is not in 0..1.
+/// Index: the axis or a label is out of range. Shape: the label's shape does not fit. Value: a label
+/// is NaN or has a fraction, or the smoothing is not in 0..1.
 ///
 /// ```
 /// use tengen_core::{Tensor, ops};
@@ -96,7 +97,7 @@ pub fn cross_entropy(pred: &Tensor, label: &Tensor, options: CrossEntropy) -> Re
         Shape,
         "cross_entropy: label must have shape {wanted}, that of pred without axis {axis} (pred: {pred}, label: {label})"
     );
-    let label = cast(label, if label.dtype().is_float() { DType::I32 } else { label.dtype() })?;
+    let label = classes("cross_entropy", label, pred.shape()[axis])?;
     if with_logits {
         return reduction.apply(&cross_entropy_with_logits(pred, &label, axis, label_smooth)?);
     }

@@ -1,6 +1,6 @@
 //! Products of matrices.
 
-use super::{cast, expand_dims, reshape, squeeze, sum_to, swapaxes};
+use super::{bytes, cast, expand_dims, reshape, squeeze, sum_to, swapaxes};
 use crate::autograd::Gradient;
 use crate::elementwise::expand;
 use crate::op::{Grads, Meta, Metas, Op, Tensors};
@@ -23,6 +23,9 @@ impl Op for MatMul {
     }
 
     fn promote(&self, x: &[&Tensor]) -> Result<Option<DType>> {
+        if bytes::applies(x[0].dtype(), x[1].dtype()) {
+            return Ok(None);
+        }
         Ok(Some(promote(x.iter().map(|x| x.dtype()))))
     }
 
@@ -37,19 +40,21 @@ impl Op for MatMul {
             a.shape()[p - 1],
             b.shape()[q - 2]
         );
+        let dtype = if bytes::applies(a.dtype(), b.dtype()) { DType::I32 } else { a.dtype() };
         if p == 2 && q == 2 {
-            return Ok(Meta::one(Shape::new(&[a.shape()[0], b.shape()[1]])?, a.dtype()));
+            return Ok(Meta::one(Shape::new(&[a.shape()[0], b.shape()[1]])?, dtype));
         }
         let batch = |x: &Tensor| Shape::new(&x.shape()[..x.ndim() - 2]);
         let batch = broadcast("matmul", &batch(a)?, &batch(b)?)?;
         let mut dims: SmallVec<[usize; MAX_DIMS]> = batch[..].into();
         dims.extend([a.shape()[p - 2], b.shape()[q - 1]]);
-        Ok(Meta::one(Shape::new(&dims)?, a.dtype()))
+        Ok(Meta::one(Shape::new(&dims)?, dtype))
     }
 
     fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
         let Meta { shape, dtype } = out[0];
         Ok(smallvec![match dtype {
+            _ if bytes::applies(x[0].dtype(), x[1].dtype()) => bytes::product(x[0], x[1], shape)?,
             DType::F32 => product::<f32, f32>(x[0], x[1], shape)?,
             DType::F64 => product::<f64, f64>(x[0], x[1], shape)?,
             DType::F16 => cast_raw(&product::<f32, half::f16>(x[0], x[1], shape)?, dtype)?,
@@ -80,6 +85,47 @@ impl Op for MatMul {
 /// run side by side.
 const LARGE: usize = 1 << 21;
 
+/// Extents of the axes before a matrix.
+type Lead = SmallVec<[usize; MAX_DIMS]>;
+
+/// The operands of a product of that shape as batches of as many matrices, the batch's extents, and
+/// the rows and columns of each result.
+pub(super) fn batched(
+    a: &Tensor,
+    b: &Tensor,
+    shape: &Shape,
+) -> Result<(Tensor, Tensor, Lead, [usize; 2])> {
+    let d = shape.len();
+    let (mut m, n) = (shape[d - 2], shape[d - 1]);
+    let mut lead: Lead = shape[..d - 2].into();
+    let mut a = a.detach();
+    // A batch of left sides against one right side is one tall left side.
+    if b.ndim() == 2 && a.ndim() > 2 && a.is_contiguous() {
+        m *= lead.iter().product::<usize>();
+        lead.clear();
+        a = reshape(&a, &[m, a.shape()[a.ndim() - 1]])?;
+    }
+    let view = |x: &Tensor| -> Result<Tensor> {
+        let mut dims = lead.clone();
+        dims.extend_from_slice(&x.shape()[x.ndim() - 2..]);
+        Ok(expand(x, &Shape::new(&dims)?))
+    };
+    let (a, b) = (view(&a)?, view(b)?);
+    Ok((a, b, lead, [m, n]))
+}
+
+/// Matrix `at` of a batch; with `flip` the outer dimension is that of columns.
+pub(super) fn matrix<E: Element>(x: &Tensor, lead: &[usize], at: usize, flip: bool) -> Strided<E> {
+    let (s, nd) = (x.strides(), x.ndim());
+    let (mut rest, mut offset) = (at, 0);
+    for i in (0..lead.len()).rev() {
+        offset += (rest % lead[i]) as isize * s[i];
+        rest /= lead[i];
+    }
+    let (outer, inner) = if flip { (s[nd - 1], s[nd - 2]) } else { (s[nd - 2], s[nd - 1]) };
+    Strided { ptr: x.ptr::<E>().wrapping_offset(offset).cast_const(), outer, inner }
+}
+
 /// The product of matrices of `E`, computed in `T`.
 fn product<T, E>(a: &Tensor, b: &Tensor, shape: Shape) -> Result<Tensor>
 where
@@ -88,7 +134,7 @@ where
 {
     let y = Tensor::empty(shape, T::DTYPE)?;
     let d = shape.len();
-    let (mut m, n, k) = (shape[d - 2], shape[d - 1], a.shape()[a.ndim() - 1]);
+    let (m, n, k) = (shape[d - 2], shape[d - 1], a.shape()[a.ndim() - 1]);
     if y.numel() == 0 {
         return Ok(y);
     }
@@ -100,31 +146,9 @@ where
         unsafe { small::multiply((m, n, k), left, right, y.ptr::<T>()) };
         return Ok(y);
     }
-    let mut lead: SmallVec<[usize; MAX_DIMS]> = shape[..d - 2].into();
-    let mut a = a.detach();
-    // A batch of left sides against one right side is one tall left side.
-    if b.ndim() == 2 && a.ndim() > 2 && a.is_contiguous() {
-        m *= lead.iter().product::<usize>();
-        lead.clear();
-        a = reshape(&a, &[m, k])?;
-    }
+    let (a, b, lead, [m, n]) = batched(a, b, &shape)?;
     let batch: usize = lead.iter().product();
-    let view = |x: &Tensor| -> Result<Tensor> {
-        let mut dims = lead.clone();
-        dims.extend_from_slice(&x.shape()[x.ndim() - 2..]);
-        Ok(expand(x, &Shape::new(&dims)?))
-    };
-    let (a, b) = (view(&a)?, view(b)?);
-    let matrix = |x: &Tensor, at: usize, flip: bool| {
-        let (s, nd) = (x.strides(), x.ndim());
-        let (mut rest, mut offset) = (at, 0);
-        for i in (0..lead.len()).rev() {
-            offset += (rest % lead[i]) as isize * s[i];
-            rest /= lead[i];
-        }
-        let (outer, inner) = if flip { (s[nd - 1], s[nd - 2]) } else { (s[nd - 2], s[nd - 1]) };
-        Strided { ptr: x.ptr::<E>().wrapping_offset(offset).cast_const(), outer, inner }
-    };
+    let matrix = |x: &Tensor, at: usize, flip: bool| matrix::<E>(x, &lead, at, flip);
     // A vector and a matrix: the side with one row, or else the one with one column, is the vector.
     let vector = |i: usize| {
         let (x, other) = (matrix(&a, i, false), matrix(&b, i, true));
@@ -174,6 +198,7 @@ where
 /// axes broadcast; a vector counts as one row (left) or column (right), which the result drops.
 /// The flags exchange the last two axes of an operand of at least two.
 ///
+/// Products of i8 with i8 or u8 are i32, exact up to wrapping; other integers keep their dtype.
 /// Sums of f16 and bf16 are made in f32. Where the machine multiplies bf16 itself, subnormal
 /// numbers count as 0.
 ///

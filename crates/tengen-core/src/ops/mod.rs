@@ -6,6 +6,7 @@
 
 mod activation;
 mod arithmetic;
+mod bytes;
 pub(crate) mod cast;
 mod compare;
 mod conv;

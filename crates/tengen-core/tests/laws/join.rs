@@ -43,7 +43,7 @@ fn joining_obeys_the_laws() {
     laws("roll", |x| ops::roll(&x[0], &[7], None)).input(S, -2.0, 2.0).check();
     laws("roll", |x| ops::roll(&x[0], &[1, -2], Some(&[1, 2]))).input(S, -2.0, 2.0).check();
     laws("flip", |x| ops::flip(&x[0], None)).input(S, -2.0, 2.0).check();
-    for padding in [Padding::Constant(1.5), Padding::Reflect, Padding::Replicate] {
+    for padding in [Padding::Constant(1.5.into()), Padding::Reflect, Padding::Replicate] {
         laws("pad", move |x| ops::pad(&x[0], &[(1, 0), (0, 2), (3, 1)], padding))
             .input(S, -2.0, 2.0)
             .check();
@@ -80,7 +80,7 @@ fn values_stand_where_they_should() {
     assert_eq!(v(ops::roll(&x, &[1], Some(&[0])).unwrap()), [3.0, 1.0, 2.0]);
     assert_eq!(v(ops::flip(&x, None).unwrap()), [3.0, 2.0, 1.0]);
     let pad = |p| v(ops::pad(&x, &[(2, 1)], p).unwrap());
-    assert_eq!(pad(Padding::Constant(7.0)), [7.0, 7.0, 1.0, 2.0, 3.0, 7.0]);
+    assert_eq!(pad(Padding::Constant(7.0.into())), [7.0, 7.0, 1.0, 2.0, 3.0, 7.0]);
     assert_eq!(pad(Padding::Reflect), [3.0, 2.0, 1.0, 2.0, 3.0, 2.0]);
     assert_eq!(pad(Padding::Replicate), [1.0, 1.0, 1.0, 2.0, 3.0, 3.0]);
     let i = Tensor::from_slice(&[4i32], &[1]).unwrap();
@@ -110,7 +110,7 @@ fn impossible_joints_are_errors() {
     assert!(ops::flip(&x, Some(&[0, 0])).is_err());
     assert!(ops::pad(&x, &[(0, 0); 3], Padding::Reflect).is_err());
     assert!(ops::pad(&x, &[(2, 0)], Padding::Reflect).is_err());
-    assert!(ops::pad(&x, &[(usize::MAX, 2)], Padding::Constant(0.0)).is_err());
+    assert!(ops::pad(&x, &[(usize::MAX, 2)], Padding::Constant(0.0.into())).is_err());
     assert!(
         ops::pad(&Tensor::zeros(&[0], DType::F32).unwrap(), &[(1, 0)], Padding::Replicate).is_err()
     );
@@ -126,7 +126,7 @@ fn large_images_are_padded_like_small_ones() {
     let turned = ops::transpose(&x, &[1, 0, 3, 2]).unwrap();
     for (x, swapped) in [(x, false), (turned, true)] {
         let widths = [(0, 0), (0, 0), (1, 2), (3, 0)];
-        let y = ops::pad(&x, &widths, Padding::Constant(-1.0)).unwrap();
+        let y = ops::pad(&x, &widths, Padding::Constant((-1.0).into())).unwrap();
         let (values, s) = (y.to_vec::<f32>().unwrap(), *y.shape());
         for (k, v) in values.into_iter().enumerate() {
             let (b, a) = (k / s[3] % s[2], k % s[3]);

@@ -1,7 +1,7 @@
 //! New tensors.
 
 use super::{Any, New, input, tuple};
-use crate::convert::{from_python, int, parse_dtype, shape};
+use crate::convert::{from_python, int, number, parse_dtype, shape};
 use crate::error::IntoPy;
 use crate::held::Hold;
 use crate::tensor::{PyTensor, wrap, wrap_on};
@@ -9,15 +9,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use tengen::ops::Indexing;
-use tengen::{DType, Shape, Tensor, ops};
-
-/// A number, or a tensor of one.
-fn number(obj: Any) -> PyResult<f64> {
-    match obj.cast::<PyTensor>() {
-        Ok(t) => t.value().item().py(obj.py()),
-        Err(_) => obj.extract(),
-    }
-}
+use tengen::{DType, Scalar, Shape, Tensor, ops};
 
 fn dtype_or(obj: Option<Any>, default: DType) -> PyResult<DType> {
     obj.map_or(Ok(default), parse_dtype)
@@ -51,11 +43,11 @@ fn arange(
     dtype: Option<Any>,
     device: Option<Any>,
 ) -> New {
-    let start = start.map_or(Ok(0.0), number)?;
-    let step = step.map_or(Ok(1.0), number)?;
+    let start = start.map_or(Ok(Scalar::Int(0)), number)?;
+    let step = step.map_or(Ok(Scalar::Int(1)), number)?;
     let (start, stop) = match stop {
         Some(stop) => (start, number(stop)?),
-        None => (0.0, start),
+        None => (Scalar::Int(0), start),
     };
     wrap_on(py, ops::arange(start, stop, step, dtype_or(dtype, DType::F32)?), device)
 }
@@ -78,7 +70,8 @@ fn linspace(
     dtype: Option<Any>,
     device: Option<Any>,
 ) -> New {
-    let (start, stop, n) = (number(start)?, number(stop)?, count("linspace: num", num)?);
+    let (start, stop, n) =
+        (number(start)?.to_f64(), number(stop)?.to_f64(), count("linspace: num", num)?);
     wrap_on(py, ops::linspace(start, stop, n, dtype_or(dtype, DType::F32)?), device)
 }
 
@@ -115,11 +108,12 @@ fn eye(py: Python<'_>, N: Any, M: Option<Any>, dtype: Option<Any>, device: Optio
 #[pyfunction]
 #[pyo3(signature = (shape, value, *, dtype=None, device=None))]
 fn full(py: Python<'_>, shape: Any, value: Any, dtype: Option<Any>, device: Option<Any>) -> New {
+    let dtype = dtype.map(parse_dtype).transpose()?;
     let value = match value.cast::<PyTensor>() {
         Ok(t) => t.value(),
-        Err(_) => from_python(value, None)?,
+        Err(_) => from_python(value, dtype)?,
     };
-    let value = ops::cast(&value, dtype_or(dtype, value.dtype())?).py(py)?;
+    let value = ops::cast(&value, dtype.unwrap_or(value.dtype())).py(py)?;
     let shape = Shape::new(&crate::convert::shape(shape)?).py(py)?;
     let all = ops::broadcast_to(&value, &shape).and_then(|t| t.contiguous());
     wrap_on(py, all, device)
@@ -183,7 +177,12 @@ fn ones_like(py: Python<'_>, inp: Any) -> New {
 /// Tensor([3. 3.], device=xpux:0)
 #[pyfunction]
 fn full_like(py: Python<'_>, inp: Any, value: Any) -> New {
-    wrap(py, ops::full_like(&input(inp)?, number(value)?))
+    let x = input(inp)?;
+    let value = match value.cast::<PyTensor>() {
+        Ok(t) => t.value(),
+        Err(_) => from_python(value, Some(x.dtype()))?,
+    };
+    wrap(py, value.item_scalar().and_then(|v| ops::full_like(&x, v)))
 }
 
 /// The same value as a new tensor, on the given device if any.

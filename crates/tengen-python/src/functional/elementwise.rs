@@ -1,12 +1,12 @@
 //! Elementwise functions.
 
 use super::{Any, New, input, inputs};
-use crate::convert::operand;
+use crate::convert::{number, operand};
 use crate::error::IntoPy;
 use crate::tensor::{PyTensor, wrap};
 use pyo3::exceptions::PyAssertionError;
 use pyo3::prelude::*;
-use tengen::ops;
+use tengen::{Scalar, ops};
 
 /// Functions of one or two tensors, each with an example and what it prints.
 macro_rules! functions {
@@ -269,9 +269,9 @@ fn leaky_relu(py: Python<'_>, inp: Any, negative_slope: f64) -> New {
 fn clip(py: Python<'_>, x: Any, lower: Option<Any>, upper: Option<Any>) -> New {
     let x = input(x)?;
     let fixed = |b: Option<Any>, open: f64| match b {
-        None => Some(open),
+        None => Some(Scalar::Float(open)),
         Some(b) if b.cast::<PyTensor>().is_ok() => None,
-        Some(b) => b.extract::<f64>().ok(),
+        Some(b) => number(b).ok(),
     };
     if lower.is_none() && upper.is_none() {
         return Err(PyAssertionError::new_err(
@@ -279,7 +279,7 @@ fn clip(py: Python<'_>, x: Any, lower: Option<Any>, upper: Option<Any>) -> New {
         ));
     }
     if let (Some(l), Some(u)) = (fixed(lower, f64::NEG_INFINITY), fixed(upper, f64::INFINITY)) {
-        let whole = |v: f64| v.is_infinite() || v == v.trunc();
+        let whole = |v: Scalar| v.to_f64().is_infinite() || v.to_f64() == v.to_f64().trunc();
         if x.dtype().is_float() || (whole(l) && whole(u)) {
             return wrap(py, ops::clip(&x, l, u));
         }

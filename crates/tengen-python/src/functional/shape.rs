@@ -1,14 +1,14 @@
 //! Changes of shape, joining and cutting.
 
 use super::{Any, New, input, sequence, tuple};
-use crate::convert::{axes, int, ints, shape};
+use crate::convert::{axes, int, ints, number, shape};
 use crate::error::IntoPy;
 use crate::tensor::{wrap, wrap_on};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 use tengen::ops::Padding;
-use tengen::{Shape, ops};
+use tengen::{Scalar, Shape, ops};
 
 /// The same elements in row-major order under another shape, in which one extent may be -1: what the
 /// others leave. Raises ShapeError if the numbers of elements differ.
@@ -218,8 +218,11 @@ fn roll(py: Python<'_>, inp: Any, shift: Any, axis: Option<Any>) -> New {
 /// >>> F.pad(mge.tensor([1.0, 2.0, 3.0]), ((1, 2),), mode="reflect")
 /// Tensor([2. 1. 2. 3. 2. 1.], device=xpux:0)
 #[pyfunction]
-#[pyo3(signature = (src, pad_width, mode="constant", constant_value=0.0))]
-fn pad(py: Python<'_>, src: Any, pad_width: Any, mode: &str, constant_value: f64) -> New {
+#[pyo3(
+    signature = (src, pad_width, mode="constant", constant_value=None),
+    text_signature = "(src, pad_width, mode='constant', constant_value=0.0)"
+)]
+fn pad(py: Python<'_>, src: Any, pad_width: Any, mode: &str, constant_value: Option<Any>) -> New {
     let mut widths = vec![];
     for item in pad_width.try_iter()? {
         match shape(&item?)?[..] {
@@ -228,7 +231,7 @@ fn pad(py: Python<'_>, src: Any, pad_width: Any, mode: &str, constant_value: f64
         }
     }
     let padding = match mode.to_ascii_lowercase().as_str() {
-        "constant" => Padding::Constant(constant_value),
+        "constant" => Padding::Constant(constant_value.map_or(Ok(Scalar::Float(0.0)), number)?),
         "reflect" => Padding::Reflect,
         "replicate" | "edge" => Padding::Replicate,
         _ => {

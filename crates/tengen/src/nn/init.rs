@@ -1,6 +1,6 @@
 //! Initial values of parameters.
 
-use tengen_core::{Result, Tensor, Var, ensure, random};
+use tengen_core::{Result, Scalar, Tensor, Var, ensure, random};
 
 /// What the gain of an initialisation is chosen for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,7 +53,7 @@ pub fn fans(weight: &Tensor) -> Result<(f64, f64)> {
 ///
 /// # Errors
 /// Memory: the new value cannot be had.
-pub fn fill(var: &Var, value: f64) -> Result<()> {
+pub fn fill(var: &Var, value: impl Into<Scalar>) -> Result<()> {
     let t = var.get();
     var.set(Tensor::full(t.shape(), value, t.dtype())?)
 }

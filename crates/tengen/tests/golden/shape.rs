@@ -106,7 +106,7 @@ fn widths(c: &Call) -> Vec<(usize, usize)> {
 
 fn padding(c: &Call) -> Padding {
     match c.args.str("mode", "constant") {
-        "constant" => Padding::Constant(c.args.f64("constant_value").unwrap_or(0.0)),
+        "constant" => Padding::Constant(c.args.f64("constant_value").unwrap_or(0.0).into()),
         "reflect" => Padding::Reflect,
         _ => Padding::Replicate,
     }

@@ -143,6 +143,10 @@ fn fit(plan: &Plan, x: &Tensor, value: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// As [`getitem`]; Shape: `value` cannot be broadcast.
 pub fn setitem(x: &Tensor, index: &[Index], value: &Tensor) -> Result<Tensor> {
+    Ok(replaced(x, index, value)?.to_device(x.device()))
+}
+
+fn replaced(x: &Tensor, index: &[Index], value: &Tensor) -> Result<Tensor> {
     let plan = Plan::new("setitem", x, index)?;
     let value = fit(&plan, x, value)?;
     if plan.arrays.is_empty() {

@@ -49,7 +49,7 @@ pub fn nonzero(x: &Tensor) -> Result<SmallVec<[Tensor; MAX_DIMS]>> {
             for (a, p) in at.as_mut_slice::<i32>()?.iter_mut().zip(flat) {
                 *a = (*p as usize / inner.max(1) % x.shape()[d].max(1)) as i32;
             }
-            Ok(at)
+            Ok(at.to_device(x.device()))
         })
         .collect()
 }
@@ -61,7 +61,7 @@ pub fn nonzero(x: &Tensor) -> Result<SmallVec<[Tensor; MAX_DIMS]>> {
 pub fn cond_take(mask: &Tensor, x: &Tensor) -> Result<(Tensor, Tensor)> {
     let same = mask.shape() == x.shape();
     ensure!(same, Shape, "cond_take: the mask {mask} has not the shape of {x}");
-    let at = positions("cond_take", mask)?;
+    let at = positions("cond_take", mask)?.to_device(x.device());
     Ok((take(&reshape(x, &[x.numel()])?, 0, &at)?, at))
 }
 

@@ -15,7 +15,7 @@ pub(crate) use region::{Part, Parts, assign, region, zeros_of};
 pub use rows::{index_add, take};
 
 use crate::ops::cast::cast_raw;
-use crate::{DType, Error, ErrorKind, Result, Tensor, ensure};
+use crate::{DType, Error, ErrorKind, Result, Scalar, Tensor, bail, dispatch, ensure};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tengen_kernels::index::{self as kernels, OutOfRange};
 
@@ -33,6 +33,23 @@ fn as_index(index: &Tensor) -> Result<Tensor> {
         DType::I32 | DType::I64 => Ok(index.contiguous()?.detach()),
         _ => cast_raw(index, DType::I32),
     }
+}
+
+/// Labels, each one of `n` classes, as i32; floats have to be whole. None counts from the end.
+pub(crate) fn classes(op: &str, labels: &Tensor, n: usize) -> Result<Tensor> {
+    let expect = |v: Scalar| {
+        let Some(c) = v.exactly::<i64>() else {
+            bail!(Value, "{op}: label {v} is no integer ({labels})")
+        };
+        let inside = usize::try_from(c).is_ok_and(|c| c < n && i32::try_from(c).is_ok());
+        ensure!(inside, Index, "{op}: label {c} is not in 0..{n}, the number of classes");
+        Ok(())
+    };
+    dispatch!(labels.dtype(), T => {
+        let labels = labels.contiguous()?;
+        labels.as_slice::<T>()?.iter().try_for_each(|v| expect(Scalar::of(*v)))
+    })?;
+    cast_raw(labels, DType::I32)
 }
 
 /// Runs a block with the elements of an [`as_index`] tensor as a slice.

@@ -134,7 +134,7 @@ impl Plan {
                 }
                 Index::Tensor(t) if is_int(item) => {
                     expect_index(op, t)?;
-                    plan.parts.push(at(op, t.item()? as i64, axis, x)?);
+                    plan.parts.push(at(op, t.item_as::<i64>()?, axis, x)?);
                     axis += 1;
                 }
                 Index::Slice { start, stop, step } => {
@@ -196,7 +196,7 @@ impl Plan {
         if let [only] = &self.arrays[..] {
             return Ok(only.index.clone());
         }
-        let mut all = Tensor::full(&self.picks, 0.0, DType::I64)?;
+        let mut all = Tensor::full(&self.picks, 0, DType::I64)?;
         let sum = all.as_mut_slice::<i64>()?;
         for a in &self.arrays {
             let n = view[a.axis..a.axis + a.count].iter().product::<usize>() as i64;

@@ -282,7 +282,7 @@ fn winners(index: &Tensor, shape: &Shape, axis: usize) -> Result<Option<Tensor>>
         return Ok(None);
     }
     let n = shape[axis];
-    let (index, mut last) = (as_index(index)?, Tensor::full(&[n], -1.0, DType::I64)?);
+    let (index, mut last) = (as_index(index)?, Tensor::full(&[n], -1, DType::I64)?);
     let last = last.as_mut_slice::<i64>()?;
     let mut wins = Tensor::empty(*index.shape(), DType::U8)?;
     let out = wins.as_mut_slice::<u8>()?;
