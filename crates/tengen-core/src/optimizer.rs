@@ -1,11 +1,9 @@
 //! The arithmetic of optimizers: steps that change variables in place.
 
 use crate::autograd::NodeRef;
-use crate::ops::cast::cast_raw;
-use crate::{DType, Element, Result, Tensor, Var, ensure};
-use bytemuck::Pod;
-use tengen_kernels::lanes::Float;
-use tengen_kernels::optim::{self, Step};
+use crate::op::Op;
+use crate::ops::step::{AdamStep, SgdStep};
+use crate::{Result, Tensor, Var, apply_all_in_place, ensure};
 
 /// Locks the variables one after the other, and calls `f` with their values.
 fn with_values<R>(
@@ -17,7 +15,7 @@ fn with_values<R>(
     first.update(|value| {
         let place = values.len();
         // The variable's own handle moves into the list, so that it can be the only one.
-        values.push(std::mem::replace(value, Tensor::empty(Default::default(), DType::Bool)?));
+        values.push(std::mem::replace(value, Tensor::nothing()));
         let result = with_values(rest, values, f);
         values.truncate(place + 1);
         if let Some(v) = values.pop() {
@@ -27,70 +25,29 @@ fn with_values<R>(
     })
 }
 
-/// Takes one step of `formula` on `param`, by `grad`.
-fn run<F: Step<S>, const S: usize>(
-    name: &str,
-    formula: F,
-    param: &Var,
-    grad: &Tensor,
-    state: [&Var; S],
-) -> Result<()> {
-    let mut vars = vec![param];
-    vars.extend(state);
+/// Runs `op` on the values of `vars`, the gradient after the first, and `more`; its results are the
+/// variables' values from then on.
+fn run<O: Op + Copy>(op: O, vars: &[&Var], grad: &Tensor, more: &[&Tensor]) -> Result<()> {
+    let name = op.name();
     for (i, v) in vars.iter().enumerate() {
-        ensure!(
-            vars[..i].iter().all(|w| !w.is(v)),
-            Value,
-            "{name}: parameter and state must be different variables"
-        );
+        let twice = vars[..i].iter().any(|w| w.is(v));
+        ensure!(!twice, Value, "{name}: parameter and state must be different variables");
     }
-    with_values(&vars, &mut Vec::with_capacity(S + 1), &mut |values| {
-        for v in values.iter() {
-            ensure!(
-                v.shape() == grad.shape() && v.dtype().is_float() && grad.dtype().is_float(),
-                Shape,
-                "{name}: parameter {}, gradient {grad} and state {v} must be floats of one shape",
-                values[0]
-            );
+    with_values(vars, &mut Vec::with_capacity(vars.len() + 2), &mut |values| {
+        let count = values.len();
+        values.insert(1, grad.detach());
+        values.extend(more.iter().map(|t| t.detach()));
+        for v in values.iter_mut() {
+            v.node = NodeRef::NONE;
         }
-        match values[0].dtype() {
-            DType::F64 => step::<f64, F, S>(formula, values, grad),
-            _ => step::<f32, F, S>(formula, values, grad),
+        let results = apply_all_in_place(op, values);
+        values.remove(1);
+        values.truncate(count);
+        for (v, result) in values.iter_mut().zip(results?) {
+            *v = result;
         }
+        Ok(())
     })
-}
-
-/// The step in `T`; values of other dtypes are converted to it and back.
-fn step<T: Float + Element + Pod, F: Step<S>, const S: usize>(
-    formula: F,
-    values: &mut [Tensor],
-    grad: &Tensor,
-) -> Result<()> {
-    let grad = cast_raw(grad, T::DTYPE)?.contiguous()?;
-    let dtypes: Vec<DType> = values.iter().map(Tensor::dtype).collect();
-    for v in values.iter_mut() {
-        v.node = NodeRef::NONE;
-        if v.dtype() != T::DTYPE {
-            *v = cast_raw(v, T::DTYPE)?;
-        }
-        v.make_unique()?;
-    }
-    if let [param, state @ ..] = values {
-        let mut slices = Vec::with_capacity(S);
-        for s in state.iter_mut() {
-            slices.push(s.as_mut_slice::<T>()?);
-        }
-        let param = param.as_mut_slice::<T>()?;
-        if let Ok(state) = <[&mut [T]; S]>::try_from(slices) {
-            optim::step(formula, param, grad.as_slice::<T>()?, state);
-        }
-    }
-    for (v, dtype) in values.iter_mut().zip(dtypes) {
-        if v.dtype() != dtype {
-            *v = cast_raw(v, dtype)?;
-        }
-    }
-    Ok(())
 }
 
 /// A step of gradient descent: with g′ = g + λp, p ← p − lr·g′; with momentum μ and velocity v,
@@ -123,12 +80,11 @@ pub fn sgd_step(
     nesterov: bool,
     weight_decay: f64,
 ) -> Result<()> {
+    let momentum = velocity.map(|_| momentum);
+    let op = SgdStep { lr, momentum, nesterov, weight_decay };
     match velocity {
-        Some(v) => {
-            let formula = optim::Momentum { lr, momentum, nesterov, weight_decay };
-            run("sgd_step", formula, param, grad, [v])
-        }
-        None => run("sgd_step", optim::Descent { lr, weight_decay }, param, grad, []),
+        Some(v) => run(op, &[param, v], grad, &[]),
+        None => run(op, &[param], grad, &[]),
     }
 }
 
@@ -158,7 +114,7 @@ impl Default for AdamParams {
     }
 }
 
-/// Step number `step` (from 1) of Adam: m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g²,
+/// Step number `step` (one float, from 1) of Adam: m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g²,
 /// p ← p − lr·(m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + ε). Weight decay λp is added to g, or, if
 /// decoupled, to the quotient.
 ///
@@ -176,7 +132,7 @@ impl Default for AdamParams {
 /// let new = |v: f32| Tensor::from_slice(&[v], &[1]).map(Var::new);
 /// let (p, m, v) = (new(2.0)?, new(0.0)?, new(0.0)?);
 /// let g = Tensor::from_slice(&[4.0f32], &[1])?;
-/// adam_step(&p, &g, &m, &v, 1.0, AdamParams { lr: 0.5, ..Default::default() })?;
+/// adam_step(&p, &g, &m, &v, &Tensor::scalar(1.0f32)?, AdamParams { lr: 0.5, ..Default::default() })?;
 /// assert!((p.get().item()? - 1.5).abs() < 1e-6);
 /// # Ok::<(), tengen_core::Error>(())
 /// ```
@@ -185,11 +141,10 @@ pub fn adam_step(
     grad: &Tensor,
     exp_avg: &Var,
     exp_avg_sq: &Var,
-    step: f64,
+    step: &Tensor,
     params: AdamParams,
 ) -> Result<()> {
     let AdamParams { lr, betas, eps, weight_decay, decoupled } = params;
-    let corrections = (1.0 / (1.0 - betas.0.powf(step)), 1.0 / (1.0 - betas.1.powf(step)));
-    let formula = optim::Adam { lr, betas, corrections, eps, weight_decay, decoupled };
-    run("adam_step", formula, param, grad, [exp_avg, exp_avg_sq])
+    let op = AdamStep { lr, betas, eps, weight_decay, decoupled };
+    run(op, &[param, exp_avg, exp_avg_sq], grad, &[step])
 }

@@ -2,15 +2,15 @@
 //!
 //! Numbers come from counter-based streams (Philox): element `i` of a draw depends on the
 //! generator's seed, the number of the draw and `i` alone, so it is the same for any number of
-//! threads.
+//! threads. Every draw is an operator whose input is that state, so that a recorded one can draw
+//! again from another state: see [`with_state`].
 
-use crate::shape::{Shape, broadcast};
-use crate::{DType, Element, Result, Tensor, bail, ensure, ops};
+use crate::ops::draw::{Bernoulli, Distribution, Draw, Normal, Permutation, Uniform};
+use crate::shape::Shape;
+use crate::{DType, Result, Tensor, apply1, ensure, ops, without_recording};
+use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
-use tengen_kernels::pool;
-use tengen_kernels::pool::Shared;
-use tengen_kernels::random::{self as kernels, Draws, Stream};
 
 /// A source of random numbers: a seed and the number of draws so far.
 ///
@@ -31,16 +31,20 @@ struct State {
     draws: u64,
 }
 
+impl State {
+    /// The state for one draw.
+    fn next(&mut self) -> Result<Tensor> {
+        self.draws += 1;
+        state(self.seed, self.draws - 1)
+    }
+}
+
 /// The generator of functions that are not given one; seeded from the system at first.
 static GLOBAL: Mutex<Option<State>> = Mutex::new(None);
 
-fn global() -> State {
-    let mut state = GLOBAL.lock().unwrap_or_else(PoisonError::into_inner);
-    // The standard library seeds its hashers from the system's randomness.
-    let s = state.get_or_insert_with(|| State { seed: RandomState::new().hash_one(0), draws: 0 });
-    let now = *s;
-    s.draws += 1;
-    now
+thread_local! {
+    /// The state that stands in for the global generator's on this thread, in [`with_state`].
+    static SCOPED: RefCell<Option<Tensor>> = const { RefCell::new(None) };
 }
 
 /// Seeds the global generator: what follows is the same after the same seed.
@@ -48,127 +52,90 @@ pub fn seed(seed: u64) {
     *GLOBAL.lock().unwrap_or_else(PoisonError::into_inner) = Some(State { seed, draws: 0 });
 }
 
-/// A distribution of two parameters.
-#[derive(Clone, Copy)]
-struct Distribution {
-    name: &'static str,
-    parameters: [&'static str; 2],
-    draw: fn(&mut Draws, f64, f64) -> f64,
+/// A generator's state as a tensor, i64 `[2]`: its seed, and how many draws it has made.
+///
+/// # Errors
+/// Memory: it cannot be had.
+pub fn state(seed: u64, draws: u64) -> Result<Tensor> {
+    Tensor::from_slice(&[seed as i64, draws as i64], &[2])
 }
 
-const GAMMA: Distribution =
-    Distribution { name: "gamma", parameters: ["shape", "scale"], draw: Draws::gamma };
-const BETA: Distribution =
-    Distribution { name: "beta", parameters: ["alpha", "beta"], draw: Draws::beta };
-/// Its parameter is given twice.
-const POISSON: Distribution =
-    Distribution { name: "poisson", parameters: ["lam"; 2], draw: |d, lam, _| d.poisson(lam) };
-
-/// Elements per task.
-const TASK: usize = 16 * 1024;
-
-impl State {
-    fn stream(self) -> Stream {
-        Stream { seed: self.seed, number: self.draws }
+/// Runs `f`, in which functions of this thread draw from `state` instead of the global generator;
+/// gives `f`'s result and the state afterwards.
+///
+/// ```
+/// use tengen_core::{DType, random};
+/// let draw = || random::uniform(0.0, 1.0, &[2], DType::F32);
+/// let (a, after) = random::with_state(&random::state(7, 0)?, draw)?;
+/// let (b, _) = random::with_state(&after, draw)?;
+/// assert_eq!(after.to_vec::<i64>()?, [7, 1]);
+/// assert_ne!(a.to_vec::<f32>()?, b.to_vec::<f32>()?);
+/// # Ok::<(), tengen_core::Error>(())
+/// ```
+///
+/// # Errors
+/// Shape: `state` is not i64 `[2]`. Otherwise what `f` gives.
+pub fn with_state<R>(state: &Tensor, f: impl FnOnce() -> Result<R>) -> Result<(R, Tensor)> {
+    /// Puts back what was there before, whatever happens in between.
+    struct Restore(Option<Tensor>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            SCOPED.replace(self.0.take());
+        }
     }
+    let fits = *state.shape() == [2] && state.dtype() == DType::I64;
+    ensure!(fits, Shape, "with_state: a generator's state is i64[2], not {state}");
+    let _restore = Restore(SCOPED.replace(Some(state.detach())));
+    let result = f()?;
+    let after = SCOPED.take();
+    Ok((result, after.unwrap_or_else(|| state.detach())))
+}
 
-    fn fill<T: Element + Sync>(
-        self,
+/// The state for one draw of functions that are not given a generator.
+fn next() -> Result<Tensor> {
+    let scoped = SCOPED.with_borrow(Option::clone);
+    if let Some(now) = scoped {
+        let one = Tensor::from_slice(&[0i64, 1], &[2])?;
+        let after = without_recording(|| ops::add(&now, &one))?;
+        SCOPED.replace(Some(after));
+        return Ok(now);
+    }
+    let mut state = GLOBAL.lock().unwrap_or_else(PoisonError::into_inner);
+    // The standard library seeds its hashers from the system's randomness.
+    state.get_or_insert_with(|| State { seed: RandomState::new().hash_one(0), draws: 0 }).next()
+}
+
+/// The draws, each from a state.
+mod draws {
+    use super::*;
+
+    pub fn uniform(
+        state: &Tensor,
+        low: f64,
+        high: f64,
         shape: &[usize],
-        f: impl Fn(Stream, u64, &mut [T]) + Sync,
+        dtype: DType,
     ) -> Result<Tensor> {
-        let t = Tensor::empty(Shape::new(shape)?, T::DTYPE)?;
-        let (p, stream) = (Shared(t.ptr::<T>()), self.stream());
-        pool::for_ranges(t.numel(), TASK, |from, to| {
-            // SAFETY: the tensor is new, its bytes are initialised and numbers of any bits are
-            // valid; each task has its own part.
-            let part = unsafe { std::slice::from_raw_parts_mut(p.at(from), to - from) };
-            f(stream, from as u64, part);
-        });
-        Ok(t)
+        apply1(Uniform { low, high, shape: Shape::new(shape)?, dtype }, &[state])
     }
 
-    fn uniform(self, low: f64, high: f64, shape: &[usize], dtype: DType) -> Result<Tensor> {
-        ensure!(
-            low <= high && low.is_finite() && high.is_finite(),
-            Value,
-            "uniform: {low}..{high} is no range"
-        );
-        match dtype {
-            DType::F64 => {
-                self.fill::<f64>(shape, |s, i, out| kernels::fill_uniform(s, i, low, high, out))
-            }
-            d if d.is_float() => {
-                let (low, high) = (low as f32, high as f32);
-                let t = self
-                    .fill::<f32>(shape, |s, i, out| kernels::fill_uniform(s, i, low, high, out))?;
-                ops::cast(&t, d)
-            }
-            d => bail!(DType, "uniform: numbers are floats, not {d}"),
-        }
+    pub fn normal(
+        state: &Tensor,
+        mean: f64,
+        std: f64,
+        shape: &[usize],
+        dtype: DType,
+    ) -> Result<Tensor> {
+        apply1(Normal { mean, std, shape: Shape::new(shape)?, dtype }, &[state])
     }
 
-    fn normal(self, mean: f64, std: f64, shape: &[usize], dtype: DType) -> Result<Tensor> {
-        ensure!(std >= 0.0, Value, "normal: the standard deviation {std} is negative");
-        match dtype {
-            DType::F64 => {
-                self.fill::<f64>(shape, |s, i, out| kernels::fill_normal(s, i, mean, std, out))
-            }
-            d if d.is_float() => {
-                let (mean, std) = (mean as f32, std as f32);
-                let t = self
-                    .fill::<f32>(shape, |s, i, out| kernels::fill_normal(s, i, mean, std, out))?;
-                ops::cast(&t, d)
-            }
-            d => bail!(DType, "normal: numbers are floats, not {d}"),
-        }
-    }
-
-    fn permutation(self, n: usize) -> Result<Tensor> {
-        ensure!(i32::try_from(n).is_ok(), Value, "permutation: {n} elements do not fit i32");
-        let mut t = Tensor::empty(Shape::new(&[n])?, DType::I32)?;
-        kernels::permutation(self.stream(), t.as_mut_slice::<i32>()?);
-        Ok(t)
-    }
-
-    /// Numbers of `distribution` with parameters `a` and `b`; see [`gamma`].
-    fn distributed(
-        self,
+    pub fn of(
+        state: &Tensor,
         distribution: Distribution,
         [a, b]: [&Tensor; 2],
         size: &[usize],
     ) -> Result<Tensor> {
-        let name = distribution.name;
-        for (x, what) in [a, b].into_iter().zip(distribution.parameters) {
-            if let Some(v) = x.to_f64_vec()?.into_iter().find(|v| !(*v > 0.0 && v.is_finite())) {
-                bail!(Value, "{name}: {what} is {v}; it must be positive and finite");
-            }
-        }
-        let each = broadcast(name, a.shape(), b.shape())?;
-        let shape = Shape::new(&[size, &each[..]].concat())?;
-        let double = a.dtype() == DType::F64 || b.dtype() == DType::F64;
-        let values = |x: &Tensor| {
-            ops::cast(&ops::broadcast_to(&x.detach(), &each)?, DType::F64)?.contiguous()
-        };
-        let (a, b) = (values(a)?, values(b)?);
-        let (a, b, n) = (a.as_slice::<f64>()?, b.as_slice::<f64>()?, each.numel().max(1));
-        let draw = |stream: Stream, i: u64| {
-            let at = i as usize % n;
-            (distribution.draw)(&mut stream.draws(i), a[at], b[at])
-        };
-        if double {
-            return self.fill::<f64>(&shape, |s, start, out| {
-                out.iter_mut().zip(start..).for_each(|(v, i)| *v = draw(s, i));
-            });
-        }
-        self.fill::<f32>(&shape, |s, start, out| {
-            out.iter_mut().zip(start..).for_each(|(v, i)| *v = draw(s, i) as f32);
-        })
-    }
-
-    /// 0 with probability `p`, else `keep`.
-    fn mask(self, p: f64, keep: f32, shape: &[usize]) -> Result<Tensor> {
-        self.fill::<f32>(shape, |s, i, out| kernels::fill_bernoulli(s, i, p, 0.0, keep, out))
+        apply1(Draw { distribution, size: Shape::new(size)? }, &[state, &a.detach(), &b.detach()])
     }
 }
 
@@ -178,11 +145,8 @@ impl Generator {
         Generator(Mutex::new(State { seed, draws: 0 }))
     }
 
-    fn next(&self) -> State {
-        let mut s = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = *s;
-        s.draws += 1;
-        now
+    fn next(&self) -> Result<Tensor> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).next()
     }
 
     /// Numbers uniform in low..high (low included); see [`uniform`].
@@ -190,7 +154,7 @@ impl Generator {
     /// # Errors
     /// As [`uniform`].
     pub fn uniform(&self, low: f64, high: f64, shape: &[usize], dtype: DType) -> Result<Tensor> {
-        self.next().uniform(low, high, shape, dtype)
+        draws::uniform(&self.next()?, low, high, shape, dtype)
     }
 
     /// Normal numbers; see [`normal`].
@@ -198,7 +162,7 @@ impl Generator {
     /// # Errors
     /// As [`normal`].
     pub fn normal(&self, mean: f64, std: f64, shape: &[usize], dtype: DType) -> Result<Tensor> {
-        self.next().normal(mean, std, shape, dtype)
+        draws::normal(&self.next()?, mean, std, shape, dtype)
     }
 
     /// Gamma-distributed numbers; see [`gamma`].
@@ -206,7 +170,7 @@ impl Generator {
     /// # Errors
     /// As [`gamma`].
     pub fn gamma(&self, shape: &Tensor, scale: &Tensor, size: &[usize]) -> Result<Tensor> {
-        self.next().distributed(GAMMA, [shape, scale], size)
+        draws::of(&self.next()?, Distribution::Gamma, [shape, scale], size)
     }
 
     /// Beta-distributed numbers; see [`beta`].
@@ -214,7 +178,7 @@ impl Generator {
     /// # Errors
     /// As [`beta`].
     pub fn beta(&self, alpha: &Tensor, beta: &Tensor, size: &[usize]) -> Result<Tensor> {
-        self.next().distributed(BETA, [alpha, beta], size)
+        draws::of(&self.next()?, Distribution::Beta, [alpha, beta], size)
     }
 
     /// Poisson-distributed numbers; see [`poisson`].
@@ -222,7 +186,7 @@ impl Generator {
     /// # Errors
     /// As [`poisson`].
     pub fn poisson(&self, lam: &Tensor, size: &[usize]) -> Result<Tensor> {
-        self.next().distributed(POISSON, [lam, lam], size)
+        draws::of(&self.next()?, Distribution::Poisson, [lam, lam], size)
     }
 
     /// The numbers 0..n in random order; see [`permutation`].
@@ -230,7 +194,7 @@ impl Generator {
     /// # Errors
     /// As [`permutation`].
     pub fn permutation(&self, n: usize) -> Result<Tensor> {
-        self.next().permutation(n)
+        apply1(Permutation { count: n }, &[&self.next()?])
     }
 }
 
@@ -240,7 +204,7 @@ impl Generator {
 /// Value: low..high is no finite range. DType: `dtype` is no float. Shape: `shape` is impossible.
 /// Memory: the result cannot be had.
 pub fn uniform(low: f64, high: f64, shape: &[usize], dtype: DType) -> Result<Tensor> {
-    global().uniform(low, high, shape, dtype)
+    draws::uniform(&next()?, low, high, shape, dtype)
 }
 
 /// Normal numbers of this mean and standard deviation, from the global generator.
@@ -248,7 +212,7 @@ pub fn uniform(low: f64, high: f64, shape: &[usize], dtype: DType) -> Result<Ten
 /// # Errors
 /// As [`uniform`]; Value: the standard deviation is negative.
 pub fn normal(mean: f64, std: f64, shape: &[usize], dtype: DType) -> Result<Tensor> {
-    global().normal(mean, std, shape, dtype)
+    draws::normal(&next()?, mean, std, shape, dtype)
 }
 
 /// Numbers with the density xᵃ⁻¹·exp(−x/θ) / (Γ(a)·θᵃ) for shapes a and scales θ, from the global
@@ -266,7 +230,7 @@ pub fn normal(mean: f64, std: f64, shape: &[usize], dtype: DType) -> Result<Tens
 /// # Ok::<(), tengen_core::Error>(())
 /// ```
 pub fn gamma(shape: &Tensor, scale: &Tensor, size: &[usize]) -> Result<Tensor> {
-    global().distributed(GAMMA, [shape, scale], size)
+    draws::of(&next()?, Distribution::Gamma, [shape, scale], size)
 }
 
 /// Numbers with the density xᵃ⁻¹·(1 − x)ᵇ⁻¹ / B(a, b), from the global generator; shapes as in
@@ -275,7 +239,7 @@ pub fn gamma(shape: &Tensor, scale: &Tensor, size: &[usize]) -> Result<Tensor> {
 /// # Errors
 /// As [`gamma`].
 pub fn beta(alpha: &Tensor, beta: &Tensor, size: &[usize]) -> Result<Tensor> {
-    global().distributed(BETA, [alpha, beta], size)
+    draws::of(&next()?, Distribution::Beta, [alpha, beta], size)
 }
 
 /// Whole numbers k with probability λᵏ·exp(−λ) / k!, from the global generator; shapes as in
@@ -284,7 +248,7 @@ pub fn beta(alpha: &Tensor, beta: &Tensor, size: &[usize]) -> Result<Tensor> {
 /// # Errors
 /// As [`gamma`].
 pub fn poisson(lam: &Tensor, size: &[usize]) -> Result<Tensor> {
-    global().distributed(POISSON, [lam, lam], size)
+    draws::of(&next()?, Distribution::Poisson, [lam, lam], size)
 }
 
 /// The numbers 0..n in random order, as i32, from the global generator.
@@ -292,7 +256,7 @@ pub fn poisson(lam: &Tensor, size: &[usize]) -> Result<Tensor> {
 /// # Errors
 /// Value: n does not fit i32. Memory: the result cannot be had.
 pub fn permutation(n: usize) -> Result<Tensor> {
-    global().permutation(n)
+    apply1(Permutation { count: n }, &[&next()?])
 }
 
 /// A tensor of this shape that is 0 with probability `p`, else `keep`, from the global generator.
@@ -300,6 +264,5 @@ pub fn permutation(n: usize) -> Result<Tensor> {
 /// # Errors
 /// Value: `p` is no probability. Memory: the result cannot be had.
 pub fn mask(p: f64, keep: f64, shape: &[usize]) -> Result<Tensor> {
-    ensure!((0.0..=1.0).contains(&p), Value, "{p} is no probability");
-    global().mask(p, keep as f32, shape)
+    apply1(Bernoulli { p, keep, shape: Shape::new(shape)? }, &[&next()?])
 }

@@ -3,13 +3,13 @@
 mod read;
 
 use crate::autograd::NodeRef;
-use crate::prepared::Prepared;
+use crate::cpu::Prepared;
 use crate::shape::{MAX_DIMS, Shape};
 use crate::storage::{Inline, Storage};
 use crate::{DType, Device, Element, Result, Scalar, bail, dispatch, ensure};
 use bytemuck::Pod;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// A multi-dimensional array. Cloning copies a handle; the value never changes while a handle
 /// exists.
@@ -98,6 +98,16 @@ impl Tensor {
             prepared: Prepared::default(),
         };
         Ok(Tensor { inner: Arc::new(inner), node: NodeRef::NONE })
+    }
+
+    /// A tensor that stands in a place whose own one is away.
+    pub(crate) fn nothing() -> Tensor {
+        static NOTHING: LazyLock<Option<Tensor>> =
+            LazyLock::new(|| Tensor::empty(Shape::default(), DType::Bool).ok());
+        match &*NOTHING {
+            Some(t) => t.clone(),
+            None => unreachable!("a tensor of one element takes no memory of its own"),
+        }
     }
 
     /// A tensor of zeros (false for bool).
@@ -232,7 +242,7 @@ impl Tensor {
     /// A contiguous tensor of the same value in memory of its own.
     pub(crate) fn copy(&self) -> Result<Tensor> {
         let t = Tensor::empty(*self.shape(), self.dtype())?;
-        crate::elementwise::copy_into(self, &t);
+        crate::cpu::copy_into(self, &t);
         Ok(t.to_device(self.device()))
     }
 

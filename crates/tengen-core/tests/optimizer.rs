@@ -50,7 +50,7 @@ fn the_number_of_threads_changes_no_bit() {
             (var(&data, DType::F32), var(&vec![0.0; n], DType::F32), var(&data, DType::F32));
         v.set(ops::abs(&v.get()).unwrap()).unwrap();
         let g = var(&data, DType::F32).get();
-        adam_step(&p, &g, &m, &v, 3.0, AdamParams::default()).unwrap();
+        adam_step(&p, &g, &m, &v, &Tensor::scalar(3.0f32).unwrap(), AdamParams::default()).unwrap();
         [values(&p), values(&m), values(&v)]
     };
     let one = with_threads(1, run);

@@ -1,4 +1,7 @@
-//! `#[derive(Module)]`: the walk over a struct's fields.
+//! `#[derive(Module)]`: the walk over a struct's fields. `#[derive(Attributes)]`: an operator's fields
+//! as values.
+
+mod attributes;
 
 use proc_macro::TokenStream;
 use proc_macro2::TokenStream as Tokens;
@@ -19,6 +22,15 @@ use syn::{Attribute, Data, DeriveInput, Field, Fields, Path, Type, parse_macro_i
 pub fn derive_module(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     expand(&input).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Makes the fields of a struct the attributes of an operator: they can be listed by name, compared,
+/// printed, written to a file, and the struct made again from them. Also of structs and enums that
+/// are fields of such a struct.
+#[proc_macro_derive(Attributes)]
+pub fn derive_attributes(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    attributes::expand(&input).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
 #[derive(Default)]

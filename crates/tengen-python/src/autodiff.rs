@@ -85,19 +85,32 @@ struct Custom {
     outputs: Vec<Tensor>,
 }
 
+/// What it does is a program's own, so it has nothing that a file could hold.
+impl tengen::op::Attributes for Custom {
+    fn attributes(&self) -> Vec<(&'static str, tengen::op::Value)> {
+        Vec::new()
+    }
+}
+
+impl tengen::Eval for Custom {
+    fn eval(&self, _: &[&Tensor], _: &[tengen::Meta]) -> tengen::Result<tengen::Tensors> {
+        Ok(self.outputs.iter().map(Tensor::detach).collect())
+    }
+}
+
 impl tengen::Op for Custom {
     fn name(&self) -> &'static str {
         "Function"
     }
-    fn infer(&self, _: &[&Tensor]) -> tengen::Result<tengen::Metas> {
+    fn takes(&self, _: usize) -> bool {
+        true
+    }
+    fn infer(&self, _: &[&tengen::op::Described]) -> tengen::Result<tengen::Metas> {
         Ok(self
             .outputs
             .iter()
             .map(|t| tengen::Meta { shape: *t.shape(), dtype: t.dtype() })
             .collect())
-    }
-    fn eval(&self, _: &[&Tensor], _: &[tengen::Meta]) -> tengen::Result<tengen::Tensors> {
-        Ok(self.outputs.iter().map(Tensor::detach).collect())
     }
     fn saves(&self, _: tengen::DType) -> tengen::Saves {
         tengen::Saves::NOTHING

@@ -4,6 +4,7 @@ use crate::error::IntoPy;
 use crate::held::Hold;
 use crate::tensor::PyTensor;
 use pyo3::prelude::*;
+use tengen::Tensor;
 use tengen::optimizer::{self, AdamParams};
 
 type Ref<'a, 'py> = &'a Bound<'py, PyTensor>;
@@ -46,7 +47,8 @@ fn adam_step(
     let (py, grad) = (param.py(), grad.value().detach());
     let settings = AdamParams { lr, betas: (beta1, beta2), eps, weight_decay, decoupled };
     let (m, v) = (exp_avg.var(), exp_avg_sq.var());
-    optimizer::adam_step(&param.var(), &grad, &m, &v, step, settings).py(py)
+    let step = Tensor::scalar(step).py(py)?;
+    optimizer::adam_step(&param.var(), &grad, &m, &v, &step, settings).py(py)
 }
 
 /// Adds the functions to the module.

@@ -102,7 +102,7 @@ impl Gradient<'_> {
     /// # Errors
     /// Unsupported: it did not.
     pub fn output(&self, k: usize) -> Result<&Tensor> {
-        self.node.saved_outputs.get(k).ok_or_else(|| self.unsaved("output", k))
+        self.node.outputs[k].tensor.as_ref().ok_or_else(|| self.unsaved("output", k))
     }
 
     fn unsaved(&self, what: &str, k: usize) -> crate::Error {
@@ -126,7 +126,7 @@ impl Gradient<'_> {
         match &self.dys[k] {
             Some(dy) => Ok(dy.clone()),
             None => {
-                let meta = self.node.outputs[k];
+                let meta = self.node.outputs[k].meta;
                 Tensor::zeros(&meta.shape, meta.dtype)
             }
         }

@@ -29,11 +29,16 @@ pub(super) struct Input {
     pub(super) value: Option<u32>,
 }
 
+pub(super) struct Output {
+    pub(super) meta: Meta,
+    /// The tensor itself, if the gradient reads it.
+    pub(super) tensor: Option<Tensor>,
+}
+
 pub(super) struct Node {
     pub(super) op: Box<dyn Op>,
     pub(super) inputs: SmallVec<[Input; 3]>,
-    pub(super) outputs: SmallVec<[Meta; 1]>,
-    pub(super) saved_outputs: Tensors,
+    pub(super) outputs: SmallVec<[Output; 1]>,
     pub(super) first_output: u32,
 }
 
@@ -116,13 +121,12 @@ pub(crate) fn record<O: Op>(op: O, inputs: &[&Tensor], results: &mut Tensors) {
     let current = CURRENT.get();
     let inputs = inputs.iter().enumerate().map(|(k, x)| Input {
         meta: Meta { shape: *x.shape(), dtype: x.dtype() },
-        tensor: (saves.inputs >> k.min(31) & 1 == 1).then(|| (*x).clone()),
+        tensor: saves.input(k).then(|| (*x).clone()),
         value: is_tracked(x).then_some(x.node.value),
     });
     let mut node = Node {
         inputs: inputs.collect(),
-        outputs: results.iter().map(|r| Meta { shape: *r.shape(), dtype: r.dtype() }).collect(),
-        saved_outputs: Tensors::new(),
+        outputs: SmallVec::new(),
         op: Box::new(op),
         first_output: 0,
     };
@@ -134,9 +138,11 @@ pub(crate) fn record<O: Op>(op: O, inputs: &[&Tensor], results: &mut Tensors) {
             }
         }
         tape.values += results.len() as u32;
-        if saves.outputs {
-            node.saved_outputs = results.clone();
-        }
+        let outputs = results.iter().enumerate().map(|(k, r)| Output {
+            meta: Meta { shape: *r.shape(), dtype: r.dtype() },
+            tensor: saves.output(k).then(|| r.clone()),
+        });
+        node.outputs = outputs.collect();
         tape.nodes.push(Rc::new(node));
     });
 }

@@ -1,10 +1,9 @@
 //! Activations.
 
 use super::map;
-use crate::elementwise::{Elementwise, MapOp};
-use crate::{Result, Scalar, Tensor, apply1};
-use tengen_kernels::lanes::Num;
-use tengen_kernels::map::Map;
+use crate::op::Entry;
+
+pub(super) const OPERATORS: &[&[Entry]] = &[MAPS];
 
 map! {
     /// max(0, x), elementwise; the derivative at 0 is 0.
@@ -26,7 +25,7 @@ map! {
         f = x.sigmoid();
         df(dy) = { let s = x.sigmoid(); [dy.mul(s.mul(L::c(1.0).sub(s)))] };
         // A half's rounding would be most of what is left of 1.
-        by_value[F32 F64](y, dy) = [dy.mul(y.mul(L::c(1.0).sub(y)))];
+        by_value[F32 F64](y, dy) = dy.mul(y.mul(L::c(1.0).sub(y)));
     }
 
     /// min(max(x + 3, 0), 6) / 6, elementwise (Howard et al. 2019, "Searching for MobileNetV3").
@@ -79,66 +78,21 @@ map! {
         f = L::sel(L::lt(L::c(0.0), x), L::c(0.0), x).sub(x.abs().neg().exp().log1p());
         df(dy) = [dy.mul(x.neg().sigmoid())];
     }
-}
 
-#[derive(Clone, Copy)]
-struct LeakyRelu(f64);
-impl Map<1> for LeakyRelu {
-    #[inline(always)]
-    fn f<L: Num>(&self, [x]: [L; 1]) -> L {
-        L::sel(L::le(L::c(0.0), x), x, x.mul(L::c(self.0)))
+    /// max(0, x) + slope·min(0, x), elementwise; the derivative at 0 is 1.
+    leaky_relu = LeakyRelu(x; slope) {
+        f = L::sel(L::le(L::c(0.0), x), x, x.mul(slope));
+        df(dy) = [L::sel(L::le(L::c(0.0), x), dy, dy.mul(slope))];
     }
-    #[inline(always)]
-    fn df<L: Num>(&self, [x]: [L; 1], dy: L) -> [L; 1] {
-        [L::sel(L::le(L::c(0.0), x), dy, dy.mul(L::c(self.0)))]
-    }
-}
-impl Elementwise<1> for LeakyRelu {
-    const NAME: &'static str = "leaky_relu";
-}
 
-/// max(0, x) + slope·min(0, x), elementwise; the derivative at 0 is 1.
-///
-/// # Errors
-/// Memory: the result cannot be had.
-pub fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
-    apply1(MapOp(LeakyRelu(slope)), &[x])
-}
-
-#[derive(Clone, Copy)]
-struct Clip {
-    lower: Scalar,
-    upper: Scalar,
-}
-impl Map<1> for Clip {
-    #[inline(always)]
-    fn f<L: Num>(&self, [x]: [L; 1]) -> L {
-        let (lower, upper) = (L::c(self.lower.to_f64()), L::c(self.upper.to_f64()));
-        let t = L::sel(x.lt(lower), lower, x);
-        L::sel(upper.lt(t), upper, t)
+    /// min(max(x, lower), upper), elementwise; either bound may be infinite. The derivative at a
+    /// bound is 1.
+    clip = Clip(x; lower, upper) {
+        f = {
+            let t = L::sel(x.lt(lower), lower, x);
+            L::sel(upper.lt(t), upper, t)
+        };
+        df(dy) = [L::sel(L::and(lower.le(x), x.le(upper)), dy, L::c(0.0))];
+        int(x; lower, upper) = x.max(lower).min(upper);
     }
-    #[inline(always)]
-    fn df<L: Num>(&self, [x]: [L; 1], dy: L) -> [L; 1] {
-        let (lower, upper) = (L::c(self.lower.to_f64()), L::c(self.upper.to_f64()));
-        let inside = L::and(lower.le(x), x.le(upper));
-        [L::sel(inside, dy, L::c(0.0))]
-    }
-}
-impl Elementwise<1> for Clip {
-    const NAME: &'static str = "clip";
-    const INTS: bool = true;
-    #[inline(always)]
-    fn int<I: crate::elementwise::Int>(&self, [x]: [I; 1]) -> I {
-        x.max(self.lower.nearest()).min(self.upper.nearest())
-    }
-}
-
-/// min(max(x, lower), upper), elementwise; either bound may be infinite. The derivative at a bound
-/// is 1.
-///
-/// # Errors
-/// Memory: the result cannot be had.
-pub fn clip(x: &Tensor, lower: impl Into<Scalar>, upper: impl Into<Scalar>) -> Result<Tensor> {
-    let (lower, upper) = (lower.into(), upper.into());
-    apply1(MapOp(Clip { lower, upper }), &[x])
 }

@@ -1,18 +1,21 @@
 //! Arithmetic: four operations and their kin.
 
-use super::{map, sum_to};
-use crate::autograd::Gradient;
-use crate::elementwise::{Elementwise, MapOp};
-use crate::op::Grads;
+use super::elementwise::{Elementwise, Int, MapOp, Rule};
+use super::map;
+use crate::op::{Attributes, Entry};
 use crate::{Result, Saves, Tensor, apply1};
 use tengen_kernels::lanes::Num;
 use tengen_kernels::map::Map;
 
+pub(super) const OPERATORS: &[&[Entry]] = &[SUMS, MAPS, STEPS];
+
 /// Sums and differences: the gradients are ±dy, with nothing to save or compute.
 macro_rules! linear {
-    ($($(#[$doc:meta])* $name:ident = $Op:ident, $f:ident, $neg:expr;)*) => {$(
-        #[derive(Clone, Copy)]
-        struct $Op;
+    ($($(#[$doc:meta])* $name:ident = $Op:ident, $f:ident, $signs:expr;)*) => {
+        const SUMS: &[Entry] = &[$(Entry::of::<MapOp<$Op, 2>>(&[stringify!($name)])),*];
+        $(
+        #[derive(Clone, Copy, Attributes)]
+        struct $Op {}
         impl Map<2> for $Op {
             #[inline(always)]
             fn f<L: Num>(&self, [a, b]: [L; 2]) -> L {
@@ -25,18 +28,12 @@ macro_rules! linear {
         }
         impl Elementwise<2> for $Op {
             const NAME: &'static str = stringify!($name);
+            const GRADIENT: &'static str = concat!(stringify!($name), "_gradient");
             const INTS: bool = true;
-            const SAVES: Saves = Saves::NOTHING;
+            const RULE: Rule = Rule::Signs($signs);
             #[inline(always)]
-            fn int<I: crate::elementwise::Int>(&self, [a, b]: [I; 2]) -> I {
+            fn int<I: Int>(&self, [a, b]: [I; 2]) -> I {
                 a.$f(b)
-            }
-            fn grad(&self, g: &Gradient) -> Result<Grads> {
-                let dy = g.dy(0)?;
-                g.each(|k| {
-                    let d = sum_to(&dy, &g.input_meta(k).shape)?;
-                    Ok(Some(if k == 1 && $neg { neg(&d)? } else { d }))
-                })
             }
         }
         $(#[$doc])*
@@ -44,16 +41,16 @@ macro_rules! linear {
         /// # Errors
         /// Shape: the operands cannot be broadcast together. Memory: the result cannot be had.
         pub fn $name(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-            apply1(MapOp($Op), &[a, b])
+            apply1(MapOp($Op {}), &[a, b])
         }
     )*};
 }
 
 linear! {
     /// a + b, elementwise.
-    add = Add, add, false;
+    add = Add, add, [1, 1];
     /// a − b, elementwise.
-    sub = Sub, sub, true;
+    sub = Sub, sub, [1, -1];
 }
 
 map! {
@@ -120,13 +117,27 @@ map! {
         f = x.sqrt();
         df(dy) = [dy.mul(L::c(0.5)).div(x.sqrt())];
     }
+
+    /// The remainder of a ÷ b, elementwise: for floats with the sign of a (as C's `fmod`), for
+    /// integers with the sign of b (as Python's `%`; 0 where b is 0). Its gradient to b is minus the
+    /// whole number of times that b was taken from a.
+    modulo = Modulo(a, b) {
+        f = a.modulo(b);
+        // What was taken is a multiple of b, so that rounding the quotient gives the very number.
+        df(dy) = [dy, dy.mul(a.sub(a.modulo(b)).div(b).round()).neg()];
+        int(a, b) = I::modulo(a, b);
+    }
 }
 
 /// Operators that are constant between jumps: no gradient flows through them.
 macro_rules! stepwise {
-    ($($(#[$doc:meta])* $name:ident = $Op:ident($($x:ident),+): f = $f:expr; $(floats = $floats:literal;)? int = $int:expr;)*) => {$(
-        #[derive(Clone, Copy)]
-        struct $Op;
+    ($($(#[$doc:meta])* $name:ident = $Op:ident($($x:ident),+): f = $f:expr; $(floats = $floats:literal;)? int = $int:expr;)*) => {
+        const STEPS: &[Entry] = &[$(
+            Entry::of::<MapOp<$Op, { [$(stringify!($x)),+].len() }>>(&[stringify!($name)])
+        ),*];
+        $(
+        #[derive(Clone, Copy, Attributes)]
+        struct $Op {}
         impl Map<{ [$(stringify!($x)),+].len() }> for $Op {
             #[inline(always)]
             fn f<L: Num>(&self, [$($x),+]: [L; [$(stringify!($x)),+].len()]) -> L {
@@ -143,15 +154,13 @@ macro_rules! stepwise {
         }
         impl Elementwise<{ [$(stringify!($x)),+].len() }> for $Op {
             const NAME: &'static str = stringify!($name);
+            const GRADIENT: &'static str = concat!(stringify!($name), "_gradient");
             const INTS: bool = true;
             $(const FLOATS: bool = $floats;)?
-            const SAVES: Saves = Saves::NOTHING;
+            const RULE: Rule = Rule::Steps;
             #[inline(always)]
-            fn int<I: crate::elementwise::Int>(&self, [$($x),+]: [I; [$(stringify!($x)),+].len()]) -> I {
+            fn int<I: Int>(&self, [$($x),+]: [I; [$(stringify!($x)),+].len()]) -> I {
                 $int
-            }
-            fn grad(&self, g: &Gradient) -> Result<Grads> {
-                Ok((0..g.inputs()).map(|_| None).collect())
             }
         }
         $(#[$doc])*
@@ -160,7 +169,7 @@ macro_rules! stepwise {
         /// Shape: the operands cannot be broadcast together. DType: a dtype that it does not take.
         /// Memory: the result cannot be had.
         pub fn $name($($x: &Tensor),+) -> Result<Tensor> {
-            apply1(MapOp($Op), &[$($x),+])
+            apply1(MapOp($Op {}), &[$($x),+])
         }
     )*};
 }
@@ -188,18 +197,6 @@ stepwise! {
 
     /// ⌊x ÷ 2ᵇ⌋ for integers.
     right_shift = RightShift(x, b): f = x.sub(b); floats = false; int = I::shr(x, b);
-}
-
-map! {
-    /// The remainder of a ÷ b, elementwise: for floats with the sign of a (as C's `fmod`), for
-    /// integers with the sign of b (as Python's `%`; 0 where b is 0). Its gradient to b is minus the
-    /// whole number of times that b was taken from a.
-    modulo = Modulo(a, b) {
-        f = a.modulo(b);
-        // What was taken is a multiple of b, so that rounding the quotient gives the very number.
-        df(dy) = [dy, dy.mul(a.sub(a.modulo(b)).div(b).round()).neg()];
-        int(a, b) = I::modulo(a, b);
-    }
 }
 
 /// base^e for one exponent; the common exponents take a shorter way.

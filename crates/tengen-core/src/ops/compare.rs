@@ -1,23 +1,27 @@
 //! Comparisons, logic and selection.
 
+use super::elementwise::{ElementwiseTest, PredicateOp, promote};
 use super::sum_to;
 use crate::autograd::Gradient;
-use crate::elementwise::{ElementwiseTest, PredicateOp, operands, past_caches, prepare, promote};
-use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
-use crate::raw::by_size;
+use crate::op::{Attributes, Described, Entry, Grads, Meta, Metas, Op, Saves};
 use crate::shape::broadcast;
 use crate::{DType, Result, Tensor, apply, apply1, bail, ensure};
 use smallvec::smallvec;
 use tengen_kernels::lanes::Num;
-use tengen_kernels::map::{self, Predicate, Src};
-use tengen_kernels::pool::Shared;
+use tengen_kernels::map::Predicate;
+
+pub(super) const OPERATORS: &[&[Entry]] = &[TESTS, &[Entry::of::<Where>(&["where"])]];
 
 /// Declares elementwise tests: on floats in the language of formulas, on integers and bools (as
 /// i64) in Rust's. Comparisons with NaN are false, except `not_equal`.
 macro_rules! tests {
-    ($($(#[$doc:meta])* $name:ident = $Op:ident($($x:ident),+): $f:expr, $int:expr $(, bools = $bools:literal)?;)*) => {$(
-        #[derive(Clone, Copy)]
-        struct $Op;
+    ($($(#[$doc:meta])* $name:ident = $Op:ident($($x:ident),+): $f:expr, $int:expr $(, bools = $bools:literal)?;)*) => {
+        const TESTS: &[Entry] = &[$(
+            Entry::of::<PredicateOp<$Op, { [$(stringify!($x)),+].len() }>>(&[stringify!($name)])
+        ),*];
+        $(
+        #[derive(Clone, Copy, Attributes)]
+        struct $Op {}
         impl Predicate<{ [$(stringify!($x)),+].len() }> for $Op {
             #[inline(always)]
             fn test<L: Num>(&self, [$($x),+]: [L; [$(stringify!($x)),+].len()]) -> L::Mask {
@@ -39,7 +43,7 @@ macro_rules! tests {
         /// Shape: the operands cannot be broadcast together. DType: a dtype that it does not take.
         /// Memory: the result cannot be had.
         pub fn $name($($x: &Tensor),+) -> Result<Tensor> {
-            apply1(PredicateOp($Op), &[$($x),+])
+            apply1(PredicateOp($Op {}), &[$($x),+])
         }
     )*};
 }
@@ -72,7 +76,8 @@ tests! {
 }
 
 /// `y[i] = mask[i] ? a[i] : b[i]`, and, if `both`, also `z[i] = mask[i] ? b[i] : a[i]`.
-struct Where {
+#[derive(Attributes)]
+pub(crate) struct Where {
     both: bool,
 }
 
@@ -80,8 +85,11 @@ impl Op for Where {
     fn name(&self) -> &'static str {
         "where"
     }
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == 3
+    }
 
-    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
         ensure!(x[0].dtype() == DType::Bool, DType, "where: mask must be bool, not {}", x[0]);
         if x[1].dtype() != x[2].dtype() {
             bail!(DType, "where: {} and {} differ in dtype", x[1], x[2]);
@@ -91,33 +99,8 @@ impl Op for Where {
         Ok(smallvec![meta; 1 + usize::from(self.both)])
     }
 
-    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        let Meta { shape, dtype } = out[0];
-        let y = out.iter().map(|m| Tensor::empty(m.shape, m.dtype)).collect::<Result<Tensors>>()?;
-        let (x, plan) = prepare(&shape, operands::<3>("where", x)?)?;
-        by_size!(dtype, U => {
-            let mask = Shared(x[0].ptr::<bool>().cast::<u8>());
-            let x = [&x[1], &x[2]].map(|x| Shared(x.ptr::<u8>().cast::<U>()));
-            let to = |y: &Tensor| Shared(y.ptr::<u8>().cast::<U>());
-            let (y, z) = (to(&y[0]), y.get(1).map(to));
-            let past = past_caches::<U>(&shape);
-            plan.for_each(|_, position, at, n| {
-                let mask = Src { ptr: mask.offset(at[0]).cast_const(), single: plan.single[0] };
-                let x = std::array::from_fn(|k| Src {
-                    ptr: x[k].offset(at[1 + k]).cast_const(),
-                    single: plan.single[1 + k],
-                });
-                let rest = z.as_ref().map(|z| z.at(position));
-                // SAFETY: the plan keeps offsets inside the operands, and each piece of the new
-                // results is written once.
-                unsafe { map::select(mask, x, y.at(position), rest, n, past) };
-            });
-        });
-        Ok(y)
-    }
-
     fn saves(&self, _: DType) -> Saves {
-        Saves { inputs: 1, outputs: false }
+        Saves { inputs: 1, outputs: 0 }
     }
 
     fn grad(&self, g: &Gradient) -> Result<Grads> {

@@ -1,23 +1,51 @@
 //! New tensors from numbers, and diagonals.
 
-use super::index::zeros_of;
 use crate::autograd::Gradient;
-use crate::elementwise::copy_into;
-use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
-use crate::shape::{MAX_DIMS, Shape};
-use crate::{DType, Element, Result, Scalar, Tensor, apply1, bail, dispatch, ensure};
-use smallvec::smallvec;
+use crate::op::{Attributes, Described, Entry, Grads, Meta, Metas, Op, Saves};
+use crate::shape::Shape;
+use crate::{DType, Result, Scalar, Tensor, apply1, bail, ensure};
 
-/// A one-dimensional tensor of `f(0)`, `f(1)`, ….
-fn line<S: Into<Scalar>>(n: usize, dtype: DType, f: impl Fn(usize) -> S) -> Result<Tensor> {
-    let t = Tensor::empty(Shape::new(&[n])?, dtype)?;
-    dispatch!(dtype, T => {
-        for i in 0..n {
-            // SAFETY: the tensor is new and has `n` elements.
-            unsafe { t.ptr::<T>().add(i).write(f(i).into().to::<T>()) };
+pub(super) const OPERATORS: &[&[Entry]] = &[&[
+    Entry::of::<Full>(&["full"]),
+    Entry::of::<Arange>(&["arange"]),
+    Entry::of::<Linspace>(&["linspace"]),
+    Entry::of::<Eye>(&["eye"]),
+    Entry::of::<Diagonal>(&["diag"]),
+    Entry::of::<DiagonalMatrix>(&["diag_matrix"]),
+]];
+
+/// Declares operators without inputs, which make new tensors.
+macro_rules! makers {
+    ($($(#[$doc:meta])* $Op:ident = $name:literal { $($field:ident: $T:ty),+ } $self:ident => $shape:expr;)+) => {$(
+        $(#[$doc])*
+        #[derive(Attributes)]
+        pub(crate) struct $Op {
+            $(pub $field: $T,)+
+            pub dtype: DType,
         }
-    });
-    Ok(t)
+        impl Op for $Op {
+            fn name(&self) -> &'static str {
+                $name
+            }
+            fn takes(&self, inputs: usize) -> bool {
+                inputs == 0
+            }
+            fn infer(&$self, _: &[&Described]) -> Result<Metas> {
+                Ok(Meta::one($shape, $self.dtype))
+            }
+        }
+    )+};
+}
+
+makers! {
+    /// One value everywhere.
+    Full = "full" { value: Scalar, shape: Shape } self => self.shape;
+    /// start + i·step.
+    Arange = "arange" { start: Scalar, step: Scalar, count: usize } self => Shape::new(&[self.count])?;
+    /// From start to stop, both included.
+    Linspace = "linspace" { start: f64, stop: f64, count: usize } self => Shape::new(&[self.count])?;
+    /// Ones on a diagonal of zeros.
+    Eye = "eye" { rows: usize, columns: usize, k: isize } self => Shape::new(&[self.rows, self.columns])?;
 }
 
 /// start, start + step, … up to and without stop; nothing if stop lies the other way. Exact where
@@ -52,15 +80,14 @@ pub fn arange(
         let away = (i128::from(b) - a) * by.signum();
         let n = if away <= 0 { 0 } else { (away - 1) / by.abs() + 1 };
         few(n as f64)?;
-        // Every element lies between the bounds.
-        return line(n as usize, dtype, |i| (a + i as i128 * by) as i64);
+        return apply1(Arange { start, step, count: n as usize, dtype }, &[]);
     }
     let (a, b, by) = (start.to_f64(), stop.to_f64(), step.to_f64());
     let finite = a.is_finite() && b.is_finite() && by.is_finite() && by != 0.0;
     ensure!(finite, Value, "arange: there is no range {}", range());
     let n = ((b - a) / by).ceil().max(0.0);
     few(n)?;
-    line(n as usize, dtype, |i| a + i as f64 * by)
+    apply1(Arange { start: a.into(), step: by.into(), count: n as usize, dtype }, &[])
 }
 
 /// `n` evenly spaced numbers from start to stop, both included. Integer dtypes truncate.
@@ -68,9 +95,7 @@ pub fn arange(
 /// # Errors
 /// Shape: there are too many elements. Memory: the result cannot be had.
 pub fn linspace(start: f64, stop: f64, n: usize, dtype: DType) -> Result<Tensor> {
-    let last = n.saturating_sub(1);
-    let step = (stop - start) / last.max(1) as f64;
-    line(n, dtype, |i| if i == last && i > 0 { stop } else { start + i as f64 * step })
+    apply1(Linspace { start, stop, count: n, dtype }, &[])
 }
 
 /// A matrix of `rows` × `columns` with ones on diagonal `k` (positive: above the main one) and
@@ -79,15 +104,7 @@ pub fn linspace(start: f64, stop: f64, n: usize, dtype: DType) -> Result<Tensor>
 /// # Errors
 /// Shape: there are too many elements. Memory: the result cannot be had.
 pub fn eye(rows: usize, columns: usize, k: isize, dtype: DType) -> Result<Tensor> {
-    let t = Tensor::zeros(&[rows, columns], dtype)?;
-    let (n, first) = diagonal(rows, columns, k);
-    dispatch!(dtype, T => {
-        for i in 0..n {
-            // SAFETY: the tensor is new, and the diagonal lies in it.
-            unsafe { t.ptr::<T>().add(first + i * (columns + 1)).write(T::from_f64(1.0)) };
-        }
-    });
-    Ok(t)
+    apply1(Eye { rows, columns, k, dtype }, &[])
 }
 
 /// Zeros of the shape and dtype of `x`, on its device.
@@ -115,76 +132,62 @@ pub fn full_like(x: &Tensor, value: impl Into<Scalar>) -> Result<Tensor> {
 }
 
 /// How many elements diagonal `k` of a contiguous matrix has, and where it begins.
-fn diagonal(rows: usize, columns: usize, k: isize) -> (usize, usize) {
+pub(crate) fn diagonal(rows: usize, columns: usize, k: isize) -> (usize, usize) {
     let (down, right) = if k < 0 { (k.unsigned_abs(), 0) } else { (0, k.unsigned_abs()) };
     let n = rows.saturating_sub(down).min(columns.saturating_sub(right));
     (n, if n == 0 { 0 } else { down * columns + right })
 }
 
 /// Diagonal `k` of a matrix, as a view.
-struct Diagonal(isize);
+#[derive(Attributes)]
+pub(crate) struct Diagonal {
+    pub k: isize,
+}
 
 impl Op for Diagonal {
     fn name(&self) -> &'static str {
         "diag"
     }
-    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
         let &[rows, columns] = &x[0].shape()[..] else {
             bail!(Shape, "diag: {} must have one dimension or two", x[0])
         };
-        Ok(Meta::one(Shape::new(&[diagonal(rows, columns, self.0).0])?, x[0].dtype()))
-    }
-    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        let (down, right) = (x[0].strides()[0], x[0].strides()[1]);
-        let first = match out[0].shape[0] {
-            0 => 0,
-            _ => self.0.max(0) * right + (-self.0).max(0) * down,
-        };
-        let mut strides = [0; MAX_DIMS];
-        strides[0] = down + right;
-        let offset = (x[0].offset() as isize + first) as usize;
-        // SAFETY: element i is that at (i, i + k) or (i − k, i), which `infer` keeps inside.
-        Ok(smallvec![unsafe { x[0].view(out[0].shape, strides, offset) }])
+        Ok(Meta::one(Shape::new(&[diagonal(rows, columns, self.k).0])?, x[0].dtype()))
     }
     fn saves(&self, _: DType) -> Saves {
         Saves::NOTHING
     }
     fn grad(&self, g: &Gradient) -> Result<Grads> {
         let shape = g.input_meta(0).shape;
-        let op = || DiagonalMatrix { k: self.0, shape };
+        let op = || DiagonalMatrix { k: self.k, shape };
         g.each(|_| Ok(Some(apply1(op(), &[&g.dy(0)?])?)))
     }
 }
 
 /// A matrix with a vector on diagonal `k` and zeros elsewhere.
-struct DiagonalMatrix {
-    k: isize,
-    shape: Shape,
+#[derive(Attributes)]
+pub(crate) struct DiagonalMatrix {
+    pub k: isize,
+    pub shape: Shape,
 }
 
 impl Op for DiagonalMatrix {
     fn name(&self) -> &'static str {
-        "diag"
+        "diag_matrix"
     }
-    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
-        let n = diagonal(self.shape[0], self.shape[1], self.k).0;
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
+        let &[rows, columns] = &self.shape[..] else {
+            bail!(Shape, "diag: {} is no shape of a matrix", self.shape)
+        };
+        let n = diagonal(rows, columns, self.k).0;
         ensure!(*x[0].shape() == [n], Shape, "diag: {} is no diagonal of {}", x[0], self.shape);
         Ok(Meta::one(self.shape, x[0].dtype()))
-    }
-    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        let y = zeros_of(&out[0].shape, out[0].dtype)?.copy()?;
-        let mut strides = [0; MAX_DIMS];
-        strides[0] = self.shape[1] as isize + 1;
-        let first = diagonal(self.shape[0], self.shape[1], self.k).1;
-        // SAFETY: the diagonal lies in the new matrix.
-        copy_into(x[0], &unsafe { y.view(*x[0].shape(), strides, first) });
-        Ok(smallvec![y])
     }
     fn saves(&self, _: DType) -> Saves {
         Saves::NOTHING
     }
     fn grad(&self, g: &Gradient) -> Result<Grads> {
-        g.each(|_| Ok(Some(apply1(Diagonal(self.k), &[&g.dy(0)?])?)))
+        g.each(|_| Ok(Some(apply1(Diagonal { k: self.k }, &[&g.dy(0)?])?)))
     }
 }
 
@@ -196,7 +199,7 @@ impl Op for DiagonalMatrix {
 /// result cannot be had.
 pub fn diag(x: &Tensor, k: isize) -> Result<Tensor> {
     if x.ndim() != 1 {
-        return apply1(Diagonal(k), &[x]);
+        return apply1(Diagonal { k }, &[x]);
     }
     let n = x.numel().saturating_add(k.unsigned_abs());
     apply1(DiagonalMatrix { k, shape: Shape::new(&[n, n])? }, &[x])

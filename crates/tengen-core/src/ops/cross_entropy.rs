@@ -2,88 +2,93 @@
 
 use super::softmax::{last, to_last};
 use super::{cast, mul, one_hot, reshape, softmax, sub, transpose};
-use crate::autograd::{Gradient, is_recording};
-use crate::op::{Grads, Meta, Metas, Op, Tensors};
-use crate::ops::cast::cast_raw;
-use crate::shape::Shape;
-use crate::{DType, Element, Result, Tensor, apply1, ensure};
-use bytemuck::Pod;
+use crate::autograd::Gradient;
+use crate::op::{Attributes, Described, Entry, Grads, Meta, Metas, Op, Tensors};
+use crate::{DType, Result, Tensor, apply1, ensure};
 use smallvec::smallvec;
-use tengen_kernels::lanes::Float;
-use tengen_kernels::softmax as kernels;
 
-/// Cross entropy of rows of logits with classes, each in 0..n: `[r, n]` and i32 `[r]` → `[r]`.
-struct RowsOfLogits {
-    smooth: f64,
+pub(super) const OPERATORS: &[&[Entry]] = &[&[
+    Entry::of::<RowsOfLogits>(&["cross_entropy"]),
+    Entry::of::<RowsGradient>(&["cross_entropy_gradient"]),
+]];
+
+/// Cross entropy of rows of logits with labels, whole numbers: `[r, n]` and `[r]` → `[r]`.
+#[derive(Attributes)]
+pub(crate) struct RowsOfLogits {
+    pub smooth: f64,
 }
 
-impl RowsOfLogits {
-    fn run<T: Float + Element + Pod>(&self, x: &[&Tensor], shape: Shape) -> Result<Tensor> {
-        let mut loss = Tensor::empty(shape, T::DTYPE)?;
-        let n = last(x[0].shape());
-        let (logits, classes) = (cast_raw(x[0], T::DTYPE)?.contiguous()?, x[1].contiguous()?);
-        let out = loss.as_mut_slice::<T>()?;
-        let classes = classes.as_slice::<i32>()?;
-        kernels::cross_entropy(n, logits.as_slice::<T>()?, classes, self.smooth, out);
-        Ok(loss)
-    }
-
-    fn back<T: Float + Element + Pod>(&self, x: [&Tensor; 2], dy: &Tensor) -> Result<Tensor> {
-        let mut dx = Tensor::empty(*x[0].shape(), T::DTYPE)?;
-        let (n, dtype) = (last(x[0].shape()), x[0].dtype());
-        let (logits, classes) = (cast_raw(x[0], T::DTYPE)?.contiguous()?, x[1].contiguous()?);
-        let dy = cast_raw(dy, T::DTYPE)?.contiguous()?;
-        let (logits, classes) = (logits.as_slice::<T>()?, classes.as_slice::<i32>()?);
-        let (dy, out) = (dy.as_slice::<T>()?, dx.as_mut_slice::<T>()?);
-        kernels::cross_entropy_backward(n, logits, classes, self.smooth, dy, out);
-        cast_raw(&dx, dtype)
-    }
+/// Checks rows and their classes; gives the losses' description.
+fn losses(x: &[&Described]) -> Result<Meta> {
+    let (rows, classes) = (x[0], x[1]);
+    let fits =
+        rows.ndim() == 2 && rows.dtype().is_float() && classes.shape()[..] == rows.shape()[..1];
+    ensure!(fits, Shape, "cross_entropy: {classes} are no labels of the rows {rows}");
+    let dtype = if rows.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+    Ok(Meta { shape: *classes.shape(), dtype })
 }
 
 impl Op for RowsOfLogits {
     fn name(&self) -> &'static str {
         "cross_entropy"
     }
-
-    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
-        let rows = x[0].shape()[0];
-        let dtype = if x[0].dtype() == DType::F64 { DType::F64 } else { DType::F32 };
-        Ok(Meta::one(Shape::new(&[rows])?, dtype))
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == 2
     }
 
-    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        Ok(smallvec![match out[0].dtype {
-            _ if out[0].shape.numel() == 0 => Tensor::empty(out[0].shape, out[0].dtype)?,
-            DType::F64 => self.run::<f64>(x, out[0].shape)?,
-            _ => self.run::<f32>(x, out[0].shape)?,
-        }])
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
+        Ok(smallvec![losses(x)?])
     }
 
     fn grad(&self, g: &Gradient) -> Result<Grads> {
-        let (x, classes, dy) = (g.input(0)?, g.input(1)?, g.dy(0)?);
-        g.each(|k| {
-            if k == 1 {
-                return Ok(None);
-            }
-            Ok(Some(if is_recording() || x.numel() == 0 {
-                let n = last(x.shape());
-                let target = cast(&one_hot(classes, n)?, dy.dtype())?;
-                let most = Tensor::full(&[], 1.0 - self.smooth, dy.dtype())?;
-                let level = Tensor::full(&[], self.smooth / n.max(1) as f64, dy.dtype())?;
-                let p = softmax(&cast(x, dy.dtype())?, -1)?;
-                let d = sub(&sub(&p, &mul(&target, &most)?)?, &level)?;
-                cast(&mul(&d, &reshape(&dy, &[dy.numel(), 1])?)?, x.dtype())?
-            } else if x.dtype() == DType::F64 {
-                self.back::<f64>([x, classes], &dy)?
-            } else {
-                self.back::<f32>([x, classes], &dy)?
-            }))
-        })
+        let op = RowsGradient { smooth: self.smooth };
+        let dx = apply1(op, &[g.input(0)?, g.input(1)?, &g.dy(0)?])?;
+        Ok(smallvec![Some(dx), None])
     }
 }
 
-/// [`RowsOfLogits`] along any axis of `x`, with labels as of [`super::index::classes`]; the result
-/// has the shape of `label`.
+/// Rows of logits, classes and the gradients to their losses → the gradient to the logits.
+#[derive(Attributes)]
+pub(crate) struct RowsGradient {
+    pub smooth: f64,
+}
+
+impl Op for RowsGradient {
+    fn name(&self) -> &'static str {
+        "cross_entropy_gradient"
+    }
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == 3
+    }
+
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
+        let Meta { shape, dtype } = losses(&x[..2])?;
+        let fits = *x[2].shape() == shape && x[2].dtype() == dtype;
+        ensure!(fits, Shape, "cross_entropy: {} is no gradient to losses {dtype}{shape}", x[2]);
+        Ok(Meta::one(*x[0].shape(), x[0].dtype()))
+    }
+
+    fn expand(&self, x: &[&Tensor]) -> Option<Result<Tensors>> {
+        let (rows, classes, dy) = (x[0], x[1], x[2]);
+        let all = || {
+            let n = last(rows.shape());
+            let target = cast(&one_hot(&cast(classes, DType::I64)?, n)?, dy.dtype())?;
+            let most = Tensor::full(&[], 1.0 - self.smooth, dy.dtype())?;
+            let level = Tensor::full(&[], self.smooth / n.max(1) as f64, dy.dtype())?;
+            let p = softmax(&cast(rows, dy.dtype())?, -1)?;
+            let d = sub(&sub(&p, &mul(&target, &most)?)?, &level)?;
+            let dx = mul(&d, &reshape(dy, &[dy.numel(), 1])?)?;
+            Ok(smallvec![cast(&dx, rows.dtype())?])
+        };
+        Some(all())
+    }
+
+    fn differentiates_expanded(&self) -> bool {
+        true
+    }
+}
+
+/// [`RowsOfLogits`] along any axis of `x`; the result has the shape of `label`.
 pub(super) fn cross_entropy_with_logits(
     x: &Tensor,
     label: &Tensor,

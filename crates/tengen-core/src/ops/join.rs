@@ -1,10 +1,10 @@
 //! Tensors joined, cut, repeated, turned and padded.
 
+use super::elementwise::promote;
 use super::index::{Part, Parts, assign, region};
 use super::{cast, expand_dims, reshape, take};
 use crate::autograd::Gradient;
-use crate::elementwise::{copy_into, expand, promote};
-use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
+use crate::op::{Attributes, Described, Entry, Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::shape::{MAX_DIMS, Shape, broadcast, normalize_axis};
 use crate::{DType, Result, Scalar, Tensor, apply, apply1, bail, ensure};
 use smallvec::{SmallVec, smallvec};
@@ -16,58 +16,37 @@ fn range(shape: &Shape, axis: usize, start: usize, len: usize) -> Parts {
     parts
 }
 
-struct Concat(usize);
+pub(super) const OPERATORS: &[&[Entry]] =
+    &[&[Entry::of::<Concat>(&["concat"]), Entry::of::<Split>(&["split"])]];
 
-/// Results of up to so many bytes are copied run by run, without a plan for every input.
-const SMALL: usize = 1 << 12;
-/// See [`SMALL`]: at most so many runs of each input.
-const RUNS: usize = 16;
+/// Any number of tensors, one after the other along an axis.
+#[derive(Attributes)]
+pub(crate) struct Concat {
+    pub axis: usize,
+}
 
 impl Op for Concat {
     fn name(&self) -> &'static str {
         "concat"
     }
-    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
-        let (first, mut extent) = (x[0], 0usize);
+    fn takes(&self, inputs: usize) -> bool {
+        inputs > 0
+    }
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
+        let (axis, mut extent) = (self.axis, 0usize);
+        let Some(first) = x.first().filter(|t| axis < t.ndim()) else {
+            bail!(Index, "concat: the tensors have no axis {axis}")
+        };
         for t in x {
             let fits = t.ndim() == first.ndim()
-                && (0..t.ndim()).all(|d| d == self.0 || t.shape()[d] == first.shape()[d]);
-            ensure!(fits, Shape, "concat: {t} does not fit {first} along axis {}", self.0);
+                && (0..t.ndim()).all(|d| d == axis || t.shape()[d] == first.shape()[d]);
+            ensure!(fits, Shape, "concat: {t} does not fit {first} along axis {axis}");
             if t.dtype() != first.dtype() {
                 bail!(DType, "concat: {first} and {t} differ in dtype");
             }
-            extent = extent.saturating_add(t.shape()[self.0]);
+            extent = extent.saturating_add(t.shape()[axis]);
         }
-        Ok(Meta::one(first.shape().with(self.0, extent)?, first.dtype()))
-    }
-    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        let y = Tensor::empty(out[0].shape, out[0].dtype)?;
-        let size = out[0].dtype.size();
-        let outer: usize = y.shape()[..self.0].iter().product();
-        if outer <= RUNS && y.numel() * size <= SMALL && x.iter().all(|t| t.is_contiguous()) {
-            let mut to = y.ptr::<u8>();
-            for (o, t) in (0..outer).flat_map(|o| x.iter().map(move |t| (o, t))) {
-                let run = t.shape()[self.0..].iter().product::<usize>() * size;
-                // SAFETY: `t` is contiguous, so this is its part at these outer indices; the parts
-                // fill `y`, which is new, one after the other.
-                unsafe {
-                    to.copy_from_nonoverlapping(t.ptr::<u8>().add(o * run), run);
-                    to = to.add(run);
-                }
-            }
-            return Ok(smallvec![y]);
-        }
-        let (mut strides, mut start) = ([0; MAX_DIMS], 0);
-        strides[..y.ndim()].copy_from_slice(y.strides());
-        for t in x {
-            if t.numel() > 0 {
-                // SAFETY: the part of `y` along the axis that is `t`'s.
-                let part = unsafe { y.view(*t.shape(), strides, start) };
-                copy_into(t, &part);
-            }
-            start += t.shape()[self.0] * strides[self.0] as usize;
-        }
-        Ok(smallvec![y])
+        Ok(Meta::one(first.shape().with(axis, extent)?, first.dtype()))
     }
     fn saves(&self, _: DType) -> Saves {
         Saves::NOTHING
@@ -76,8 +55,8 @@ impl Op for Concat {
         let (dy, mut start) = (g.dy(0)?, 0);
         let mut grads = Grads::new();
         for k in 0..g.inputs() {
-            let len = g.input_meta(k).shape[self.0];
-            let part = range(dy.shape(), self.0, start, len);
+            let len = g.input_meta(k).shape[self.axis];
+            let part = range(dy.shape(), self.axis, start, len);
             grads.push(if g.needs(k) { Some(region(&dy, &part)?) } else { None });
             start += len;
         }
@@ -104,11 +83,11 @@ pub fn concat(xs: &[&Tensor], axis: isize) -> Result<Tensor> {
         return Ok((*only).clone());
     }
     if xs.iter().all(|x| x.dtype() == first.dtype()) {
-        return apply1(Concat(axis), xs);
+        return apply1(Concat { axis }, xs);
     }
     let dtype = xs.iter().fold(first.dtype(), |d, x| promote([d, x.dtype()]));
     let xs = xs.iter().map(|x| cast(x, dtype)).collect::<Result<Vec<Tensor>>>()?;
-    apply1(Concat(axis), &xs.iter().collect::<Vec<_>>())
+    apply1(Concat { axis }, &xs.iter().collect::<Vec<_>>())
 }
 
 /// Tensors of one shape along a new axis, at place `axis` of the result; they meet in one dtype.
@@ -127,14 +106,15 @@ pub fn stack(xs: &[&Tensor], axis: isize) -> Result<Tensor> {
 }
 
 /// Cuts an axis at `ends`, the ends of all parts but the last.
-struct Split {
-    axis: usize,
-    ends: Vec<usize>,
+#[derive(Attributes)]
+pub(crate) struct Split {
+    pub axis: usize,
+    pub ends: Vec<usize>,
 }
 
 impl Split {
     /// Start and length of every part of an axis of extent `n`.
-    fn parts(&self, n: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
+    pub(crate) fn parts(&self, n: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         let ends = self.ends.iter().copied().chain(std::iter::once(n));
         starts.zip(ends).map(|(start, end)| (start, end.saturating_sub(start)))
@@ -145,8 +125,11 @@ impl Op for Split {
     fn name(&self) -> &'static str {
         "split"
     }
-    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
-        let (shape, n) = (x[0].shape(), x[0].shape()[self.axis]);
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
+        let shape = x[0].shape();
+        let Some(n) = shape.get(self.axis).copied() else {
+            bail!(Index, "split: {} has no axis {}", x[0], self.axis)
+        };
         let rising = self.ends.is_sorted() && self.ends.iter().all(|e| *e <= n);
         ensure!(
             rising,
@@ -158,18 +141,6 @@ impl Op for Split {
         );
         let meta = |(_, len)| Ok(Meta { shape: shape.with(self.axis, len)?, dtype: x[0].dtype() });
         self.parts(n).map(meta).collect()
-    }
-    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        let mut strides = [0; MAX_DIMS];
-        strides[..x[0].ndim()].copy_from_slice(x[0].strides());
-        let parts = self.parts(x[0].shape()[self.axis]);
-        let view = |((start, len), meta): ((usize, usize), &Meta)| {
-            let step = if len == 0 { 0 } else { start as isize * strides[self.axis] };
-            let offset = x[0].offset() as isize + step;
-            // SAFETY: a range of one axis of `x`.
-            unsafe { x[0].view(meta.shape, strides, offset as usize) }
-        };
-        Ok(parts.zip(out).map(view).collect())
     }
     fn saves(&self, _: DType) -> Saves {
         Saves::NOTHING
@@ -345,7 +316,7 @@ pub fn pad(x: &Tensor, widths: &[(usize, usize)], padding: Padding) -> Result<Te
             *part = Part::Range { start: if len == 0 { 0 } else { *before }, step: 1, len };
         }
         let value = Tensor::full(&[], value, x.dtype())?;
-        return assign(&expand(&value, &shape), &parts, x);
+        return assign(&super::broadcast_to(&value, &shape)?, &parts, x);
     }
     let mut y = x.clone();
     for (axis, (before, after)) in widths.iter().enumerate().filter(|(_, w)| **w != (0, 0)) {

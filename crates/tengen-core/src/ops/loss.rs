@@ -1,10 +1,12 @@
 //! Losses: how far predictions are from targets.
 
 use super::cross_entropy::cross_entropy_with_logits;
-use super::index::classes;
-use super::{abs, cast, indexing_one_hot, log, map, mean, mul, neg, relu, square, sub, sum};
+use super::{abs, cast, log, map, mean, mul, neg, relu, square, sub, sum};
+use crate::op::Entry;
 use crate::shape::normalize_axis;
 use crate::{Result, Tensor, ensure};
+
+pub(super) const OPERATORS: &[&[Entry]] = &[MAPS];
 
 /// What becomes of the losses of single elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,13 +99,11 @@ pub fn cross_entropy(pred: &Tensor, label: &Tensor, options: CrossEntropy) -> Re
         Shape,
         "cross_entropy: label must have shape {wanted}, that of pred without axis {axis} (pred: {pred}, label: {label})"
     );
-    let label = classes("cross_entropy", label, pred.shape()[axis])?;
     if with_logits {
-        return reduction.apply(&cross_entropy_with_logits(pred, &label, axis, label_smooth)?);
+        return reduction.apply(&cross_entropy_with_logits(pred, label, axis, label_smooth)?);
     }
     let (logp, axis) = (log(pred)?, axis as isize);
-    let mut losses = neg(&indexing_one_hot(&logp, &label, axis, false)?)
-        .map_err(|e| e.context("cross_entropy"))?;
+    let mut losses = neg(&super::index::label_of(&logp, axis as usize, label)?)?;
     if label_smooth > 0.0 {
         let scale = |v: f64| Tensor::full(&[], v, losses.dtype());
         let even = mul(&mean(&logp, Some(&[axis]), false)?, &scale(label_smooth)?)?;

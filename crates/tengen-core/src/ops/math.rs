@@ -1,13 +1,16 @@
 //! Exponentials, logarithms, trigonometry and the error function.
 
 use super::map;
+use crate::op::Entry;
+
+pub(super) const OPERATORS: &[&[Entry]] = &[MAPS];
 
 map! {
     /// eˣ, elementwise.
     exp = Exp(x) {
         f = x.exp();
         df(dy) = [dy.mul(x.exp())];
-        by_value[F16 BF16 F32 F64](y, dy) = [dy.mul(y)];
+        by_value[F16 BF16 F32 F64](y, dy) = dy.mul(y);
     }
 
     /// eˣ − 1, elementwise, accurate near 0.
@@ -97,7 +100,7 @@ map! {
         f = x.tanh();
         df(dy) = { let t = x.tanh(); [dy.mul(L::c(1.0).sub(t.mul(t)))] };
         // A half's rounding would be most of what is left of 1.
-        by_value[F32 F64](y, dy) = [dy.mul(L::c(1.0).sub(y.mul(y)))];
+        by_value[F32 F64](y, dy) = dy.mul(L::c(1.0).sub(y.mul(y)));
     }
 
     /// Inverse hyperbolic sine, elementwise.

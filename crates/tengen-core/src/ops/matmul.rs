@@ -1,36 +1,45 @@
 //! Products of matrices.
 
-use super::{bytes, cast, expand_dims, reshape, squeeze, sum_to, swapaxes};
+use super::{cast, expand_dims, squeeze, sum_to, swapaxes};
 use crate::autograd::Gradient;
-use crate::elementwise::expand;
-use crate::op::{Grads, Meta, Metas, Op, Tensors};
-use crate::ops::cast::cast_raw;
+use crate::op::{Attributes, Described, Entry, Grads, Meta, Metas, Op};
 use crate::shape::{MAX_DIMS, Shape, broadcast};
-use crate::{DType, Element, Result, Tensor, apply1, bail, ensure, promote};
-use smallvec::{SmallVec, smallvec};
-use tengen_kernels::gemm::{self, Strided};
-use tengen_kernels::gemv;
-use tengen_kernels::lanes::Float;
-use tengen_kernels::pool::Shared;
-use tengen_kernels::{pool, small};
+use crate::{DType, Result, Tensor, apply1, bail, ensure, promote};
+use smallvec::SmallVec;
+
+pub(super) const OPERATORS: &[&[Entry]] = &[&[Entry::of::<MatMul>(&["matmul"])]];
 
 /// Batched matrix product of `[…, m, k]` and `[…, k, n]`.
-struct MatMul;
+#[derive(Attributes)]
+pub(crate) struct MatMul {}
+
+/// Whether a product of such matrices is one of bytes, with an i32 result. The kernels need a
+/// signed operand.
+pub(crate) fn of_bytes(a: DType, b: DType) -> bool {
+    use DType::{I8, U8};
+    matches!((a, b), (I8, I8) | (I8, U8) | (U8, I8))
+}
 
 impl Op for MatMul {
     fn name(&self) -> &'static str {
         "matmul"
     }
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == 2
+    }
 
-    fn promote(&self, x: &[&Tensor]) -> Result<Option<DType>> {
-        if bytes::applies(x[0].dtype(), x[1].dtype()) {
+    fn promote(&self, x: &[&Described]) -> Result<Option<DType>> {
+        if of_bytes(x[0].dtype(), x[1].dtype()) {
             return Ok(None);
         }
         Ok(Some(promote(x.iter().map(|x| x.dtype()))))
     }
 
-    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
         let (a, b) = (x[0], x[1]);
+        if a.dtype() == DType::Bool {
+            bail!(DType, "matmul: does not work on bool tensors");
+        }
         let (p, q) = (a.ndim(), b.ndim());
         ensure!(p >= 2 && q >= 2, Shape, "matmul: matrices are needed, not {a} and {b}");
         ensure!(
@@ -40,158 +49,28 @@ impl Op for MatMul {
             a.shape()[p - 1],
             b.shape()[q - 2]
         );
-        let dtype = if bytes::applies(a.dtype(), b.dtype()) { DType::I32 } else { a.dtype() };
+        let dtype = if of_bytes(a.dtype(), b.dtype()) { DType::I32 } else { a.dtype() };
         if p == 2 && q == 2 {
             return Ok(Meta::one(Shape::new(&[a.shape()[0], b.shape()[1]])?, dtype));
         }
-        let batch = |x: &Tensor| Shape::new(&x.shape()[..x.ndim() - 2]);
+        let batch = |x: &Described| Shape::new(&x.shape()[..x.ndim() - 2]);
         let batch = broadcast("matmul", &batch(a)?, &batch(b)?)?;
         let mut dims: SmallVec<[usize; MAX_DIMS]> = batch[..].into();
         dims.extend([a.shape()[p - 2], b.shape()[q - 1]]);
         Ok(Meta::one(Shape::new(&dims)?, dtype))
     }
 
-    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        let Meta { shape, dtype } = out[0];
-        Ok(smallvec![match dtype {
-            _ if bytes::applies(x[0].dtype(), x[1].dtype()) => bytes::product(x[0], x[1], shape)?,
-            DType::F32 => product::<f32, f32>(x[0], x[1], shape)?,
-            DType::F64 => product::<f64, f64>(x[0], x[1], shape)?,
-            DType::F16 => cast_raw(&product::<f32, half::f16>(x[0], x[1], shape)?, dtype)?,
-            DType::BF16 => cast_raw(&product::<f32, half::bf16>(x[0], x[1], shape)?, dtype)?,
-            DType::Bool => bail!(DType, "matmul: does not work on bool tensors"),
-            // f64 is exact for sums below 2⁵³; beyond, integers have wrapped anyway.
-            _ => {
-                let (a, b) = (cast_raw(x[0], DType::F64)?, cast_raw(x[1], DType::F64)?);
-                cast_raw(&product::<f64, f64>(&a, &b, shape)?, dtype)?
-            }
-        }])
-    }
-
     fn grad(&self, g: &Gradient) -> Result<Grads> {
         let (a, b, dy) = (g.input(0)?, g.input(1)?, g.dy(0)?);
         g.each(|k| {
             let d = if k == 0 {
-                apply1(MatMul, &[&dy, &swapaxes(b, -1, -2)?])?
+                apply1(MatMul {}, &[&dy, &swapaxes(b, -1, -2)?])?
             } else {
-                apply1(MatMul, &[&swapaxes(a, -1, -2)?, &dy])?
+                apply1(MatMul {}, &[&swapaxes(a, -1, -2)?, &dy])?
             };
             Ok(Some(sum_to(&d, &g.input_meta(k).shape)?))
         })
     }
-}
-
-/// Multiplications of at least this many steps are shared out each; smaller ones in a batch are
-/// run side by side.
-const LARGE: usize = 1 << 21;
-
-/// Extents of the axes before a matrix.
-type Lead = SmallVec<[usize; MAX_DIMS]>;
-
-/// The operands of a product of that shape as batches of as many matrices, the batch's extents, and
-/// the rows and columns of each result.
-pub(super) fn batched(
-    a: &Tensor,
-    b: &Tensor,
-    shape: &Shape,
-) -> Result<(Tensor, Tensor, Lead, [usize; 2])> {
-    let d = shape.len();
-    let (mut m, n) = (shape[d - 2], shape[d - 1]);
-    let mut lead: Lead = shape[..d - 2].into();
-    let mut a = a.detach();
-    // A batch of left sides against one right side is one tall left side.
-    if b.ndim() == 2 && a.ndim() > 2 && a.is_contiguous() {
-        m *= lead.iter().product::<usize>();
-        lead.clear();
-        a = reshape(&a, &[m, a.shape()[a.ndim() - 1]])?;
-    }
-    let view = |x: &Tensor| -> Result<Tensor> {
-        let mut dims = lead.clone();
-        dims.extend_from_slice(&x.shape()[x.ndim() - 2..]);
-        Ok(expand(x, &Shape::new(&dims)?))
-    };
-    let (a, b) = (view(&a)?, view(b)?);
-    Ok((a, b, lead, [m, n]))
-}
-
-/// Matrix `at` of a batch; with `flip` the outer dimension is that of columns.
-pub(super) fn matrix<E: Element>(x: &Tensor, lead: &[usize], at: usize, flip: bool) -> Strided<E> {
-    let (s, nd) = (x.strides(), x.ndim());
-    let (mut rest, mut offset) = (at, 0);
-    for i in (0..lead.len()).rev() {
-        offset += (rest % lead[i]) as isize * s[i];
-        rest /= lead[i];
-    }
-    let (outer, inner) = if flip { (s[nd - 1], s[nd - 2]) } else { (s[nd - 2], s[nd - 1]) };
-    Strided { ptr: x.ptr::<E>().wrapping_offset(offset).cast_const(), outer, inner }
-}
-
-/// The product of matrices of `E`, computed in `T`.
-fn product<T, E>(a: &Tensor, b: &Tensor, shape: Shape) -> Result<Tensor>
-where
-    T: Float + Element,
-    E: Element + gemm::Element<T>,
-{
-    let y = Tensor::empty(shape, T::DTYPE)?;
-    let d = shape.len();
-    let (m, n, k) = (shape[d - 2], shape[d - 1], a.shape()[a.ndim() - 1]);
-    if y.numel() == 0 {
-        return Ok(y);
-    }
-    if d == 2 && small::applies(m, n, k) {
-        let (ptr, s, t) = (|x: &Tensor| x.ptr::<E>().cast_const(), a.strides(), b.strides());
-        let left = Strided { ptr: ptr(a), outer: s[0], inner: s[1] };
-        let right = Strided { ptr: ptr(b), outer: t[1], inner: t[0] };
-        // SAFETY: the operands have these elements, and `y` is new.
-        unsafe { small::multiply((m, n, k), left, right, y.ptr::<T>()) };
-        return Ok(y);
-    }
-    let (a, b, lead, [m, n]) = batched(a, b, &shape)?;
-    let batch: usize = lead.iter().product();
-    let matrix = |x: &Tensor, at: usize, flip: bool| matrix::<E>(x, &lead, at, flip);
-    // A vector and a matrix: the side with one row, or else the one with one column, is the vector.
-    let vector = |i: usize| {
-        let (x, other) = (matrix(&a, i, false), matrix(&b, i, true));
-        let (x, other) = if m == 1 { (x, other) } else { (other, x) };
-        ((x.ptr, x.inner), other)
-    };
-    let thin = (m == 1 || n == 1) && gemv::applies(&vector(0).1);
-    let side_by_side = batch > 1 && m * n * k < LARGE;
-    let workers = if side_by_side { pool::threads().min(batch) } else { 1 };
-    let product = <E as gemm::Element<T>>::product(m, n, k);
-    let product = if side_by_side { product.alone() } else { product };
-    let work = if thin {
-        gemv::workspace_len::<T, E>(m.max(n), k, &vector(0).1)
-    } else {
-        product.workspace_len()
-    };
-    // Whole cache lines, so that workers share none.
-    let each = work.next_multiple_of(64);
-    let Some(total) = each.checked_mul(workers) else {
-        bail!(Memory, "matmul: the workspace for {a} and {b} cannot be had")
-    };
-    let scratch = Tensor::empty(Shape::new(&[total])?, T::DTYPE)?;
-    let (s, c) = (Shared(scratch.ptr::<T>()), Shared(y.ptr::<T>()));
-    let run = |worker: usize, i: usize| {
-        let s = s.at(worker * each);
-        let c = c.at(i * m * n);
-        // SAFETY: the views have these matrices; `y` and the scratch space are new, each product
-        // has a part of `y` of its own, and each worker one of the scratch space.
-        unsafe {
-            if thin {
-                let (x, b) = vector(i);
-                gemv::multiply((m.max(n), k), x, b, c, s);
-            } else {
-                E::multiply(product, matrix(&a, i, false), matrix(&b, i, true), c, s);
-            }
-        }
-    };
-    if side_by_side {
-        pool::share(workers, batch, run)
-    } else {
-        (0..batch).for_each(|i| run(0, i))
-    }
-    Ok(y)
 }
 
 /// The matrix product, by NumPy's rules: `[…, m, k]` and `[…, k, n]` give `[…, m, n]` with leading
@@ -224,7 +103,7 @@ pub fn matmul(a: &Tensor, b: &Tensor, transpose_a: bool, transpose_b: bool) -> R
         _ if transpose => swapaxes(x, -1, -2),
         _ => Ok(x.clone()),
     };
-    let y = apply1(MatMul, &[&side(a, transpose_a, 0)?, &side(b, transpose_b, -1)?])?;
+    let y = apply1(MatMul {}, &[&side(a, transpose_a, 0)?, &side(b, transpose_b, -1)?])?;
     match (a.ndim(), b.ndim()) {
         (1, 1) => squeeze(&y, Some(&[-1, -2])),
         (1, _) => squeeze(&y, Some(&[-2])),

@@ -1,18 +1,36 @@
 //! Pooling over two-dimensional windows.
 
 use crate::autograd::Gradient;
-use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
-use crate::ops::cast::cast_raw;
+use crate::op::{Attribute, Attributes, Described, Entry, Grads, Meta, Metas, Op, Saves, Value};
 use crate::ops::reduce::mean;
 use crate::shape::Shape;
-use crate::{DType, Element, Result, Tensor, apply1, bail, ensure};
-use smallvec::{SmallVec, smallvec};
-use tengen_kernels::copy::{PAST, copy_past};
-use tengen_kernels::pool;
-use tengen_kernels::pool::Shared;
-use tengen_kernels::pooling::{self as kernels, Float, Pool2d};
+use crate::{DType, Result, Tensor, apply1, bail, ensure};
+use tengen_kernels::pooling::Pool2d;
 
 pub use tengen_kernels::pooling::CountMode;
+
+pub(super) const OPERATORS: &[&[Entry]] = &[&[
+    Entry::of::<MaxPool>(&[
+        "max_pool2d",
+        "adaptive_max_pool2d",
+        "max_pool2d_gradient",
+        "max_pool2d_gather",
+    ]),
+    Entry::of::<AvgPool>(&["avg_pool2d", "adaptive_avg_pool2d", "avg_pool2d_gradient"]),
+]];
+
+/// Whether padding counts.
+impl Attribute for CountMode {
+    fn to_value(&self) -> Value {
+        (*self == CountMode::IncludePadding).to_value()
+    }
+    fn from_value(value: &Value) -> Result<Self> {
+        Ok(match bool::from_value(value)? {
+            true => CountMode::IncludePadding,
+            false => CountMode::ExcludePadding,
+        })
+    }
+}
 
 /// The windows of a pooling; pairs are (vertical, horizontal), in pixels.
 ///
@@ -21,7 +39,7 @@ pub use tengen_kernels::pooling::CountMode;
 /// let p = PoolParams::square(2);
 /// assert_eq!((p.kernel, p.stride, p.padding), ((2, 2), (2, 2), (0, 0)));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Attributes)]
 pub struct PoolParams {
     /// Extents of a window.
     pub kernel: (usize, usize),
@@ -45,8 +63,8 @@ impl From<usize> for PoolParams {
 }
 
 /// Which windows there are.
-#[derive(Clone, Copy)]
-enum Windows {
+#[derive(Clone, Copy, Attributes)]
+pub(crate) enum Windows {
     Fixed(PoolParams),
     /// Those that give an image of this height and width.
     Adaptive(usize, usize),
@@ -54,7 +72,7 @@ enum Windows {
 
 impl Windows {
     /// The windows in an image of shape `s`, and the result's shape.
-    fn geometry(self, op: &str, s: &Shape) -> Result<(Pool2d, Shape)> {
+    pub(crate) fn geometry(self, op: &str, s: &Shape) -> Result<(Pool2d, Shape)> {
         ensure!(
             s.len() == 4,
             Shape,
@@ -85,81 +103,14 @@ impl Windows {
     }
 }
 
-/// Calls `f(first plane, planes)` for groups of planes, on several threads.
-fn for_planes(g: &Pool2d, planes: usize, f: impl Fn(usize, usize) + Sync) {
-    let area = (g.input().0 * g.input().1).max(1);
-    pool::for_ranges(planes, (16 * 1024 / area).max(1), |from, to| f(from, to - from));
-}
-
-/// The most elements of a plane that stays in the first-level caches.
-const NEAR: usize = 8 * 1024;
-
-/// A tensor of `shape`, computed plane by plane: `f(inputs' planes, result's planes)`.
-fn by_planes<T: Float + Element>(
-    g: &Pool2d,
-    xs: &[&Tensor],
-    shape: Shape,
-    f: impl Fn(&[&[T]], &mut [T]) + Sync,
-) -> Result<Tensor> {
-    let y = Tensor::empty(shape, T::DTYPE)?;
-    let planes = shape[0] * shape[1];
-    let xs = xs.iter().map(|x| x.contiguous()).collect::<Result<SmallVec<[Tensor; 3]>>>()?;
-    let mut sources: SmallVec<[(&[T], usize); 3]> = smallvec![];
-    for x in &xs {
-        sources.push((x.as_slice::<T>()?, x.shape()[2] * x.shape()[3]));
-    }
-    let (out, area) = (Shared(y.ptr::<T>()), shape[2] * shape[3]);
-    // Planes of a large result are computed near and then copied past the caches.
-    let past = y.numel() * size_of::<T>() >= PAST && area <= NEAR;
-    for_planes(g, planes, |first, n| {
-        let parts = |first: usize, n: usize| -> SmallVec<[&[T]; 3]> {
-            sources.iter().map(|(x, a)| &x[first * a..(first + n) * a]).collect()
-        };
-        // SAFETY: `y` is new, and the planes of each group are its own.
-        let y = unsafe { std::slice::from_raw_parts_mut(out.at(first * area), n * area) };
-        if !past {
-            return f(&parts(first, n), y);
-        }
-        let mut near = vec![T::ZERO; area];
-        for (k, y) in y.chunks_exact_mut(area).enumerate() {
-            f(&parts(first + k, 1), &mut near);
-            copy_past(&near, y);
-        }
-    });
-    Ok(y)
-}
-
-/// Runs a generic kernel in the inputs' dtype, or for halves in f32.
-macro_rules! in_floats {
-    ($xs:expr, $dtype:expr, $T:ident, $inner:ident => $run:expr) => {
-        match $dtype {
-            DType::F64 => {
-                type $T = f64;
-                let $inner = $xs;
-                $run?
-            }
-            dtype => {
-                type $T = f32;
-                let cast = $xs
-                    .iter()
-                    .map(|x| cast_raw(x, DType::F32))
-                    .collect::<Result<SmallVec<[Tensor; 3]>>>()?;
-                let refs: SmallVec<[&Tensor; 3]> = cast.iter().collect();
-                let $inner = &refs[..];
-                cast_raw(&$run?, dtype)?
-            }
-        }
-    };
-}
-
-fn float_dtype(x: &[&Tensor]) -> Option<DType> {
+fn float_dtype(x: &[&Described]) -> Option<DType> {
     let dtype = crate::promote(x.iter().map(|x| x.dtype()));
     Some(if dtype.is_float() { dtype } else { DType::F32 })
 }
 
 /// What a [`MaxPool`] computes; `y` are the maxima of `x`.
-#[derive(Clone, Copy, PartialEq)]
-enum MaxPass {
+#[derive(Clone, Copy, PartialEq, Attributes)]
+pub(crate) enum MaxPass {
     /// x → y
     Forward,
     /// x, y, dy → dx: each dy at every element that equals its window's maximum
@@ -168,26 +119,31 @@ enum MaxPass {
     Gather,
 }
 
-#[derive(Clone, Copy)]
-struct MaxPool {
-    windows: Windows,
-    pass: MaxPass,
+/// The greatest element of windows.
+#[derive(Clone, Copy, Attributes)]
+pub(crate) struct MaxPool {
+    pub windows: Windows,
+    pub pass: MaxPass,
 }
 
 impl Op for MaxPool {
     fn name(&self) -> &'static str {
         match (self.windows, self.pass) {
-            (_, MaxPass::Spread | MaxPass::Gather) => "max_pool2d gradient",
+            (_, MaxPass::Spread) => "max_pool2d_gradient",
+            (_, MaxPass::Gather) => "max_pool2d_gather",
             (Windows::Fixed(_), _) => "max_pool2d",
             (Windows::Adaptive(..), _) => "adaptive_max_pool2d",
         }
     }
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == if self.pass == MaxPass::Forward { 1 } else { 3 }
+    }
 
-    fn promote(&self, x: &[&Tensor]) -> Result<Option<DType>> {
+    fn promote(&self, x: &[&Described]) -> Result<Option<DType>> {
         Ok(float_dtype(x))
     }
 
-    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
         let (_, y) = self.windows.geometry(self.name(), x[0].shape())?;
         let (wanted, shape) = match self.pass {
             MaxPass::Forward => (None, y),
@@ -208,25 +164,10 @@ impl Op for MaxPool {
         Ok(Meta::one(shape, x[0].dtype()))
     }
 
-    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        let (g, _) = self.windows.geometry(self.name(), x[0].shape())?;
-        let pass = self.pass;
-        Ok(smallvec![in_floats!(x, out[0].dtype, T, inputs => by_planes(
-            &g,
-            inputs,
-            out[0].shape,
-            |x: &[&[T]], y: &mut [T]| match pass {
-                MaxPass::Forward => kernels::max_pool2d(&g, x[0], y),
-                MaxPass::Spread => kernels::max_pool2d_backward(&g, x[0], x[1], x[2], y),
-                MaxPass::Gather => kernels::max_pool2d_gather(&g, x[0], x[1], x[2], y),
-            }
-        ))])
-    }
-
     fn saves(&self, _: DType) -> Saves {
         match self.pass {
-            MaxPass::Forward => Saves { inputs: 1, outputs: true },
-            _ => Saves { inputs: 0b11, outputs: false },
+            MaxPass::Forward => Saves { inputs: 1, outputs: u32::MAX },
+            _ => Saves { inputs: 0b11, outputs: 0 },
         }
     }
 
@@ -245,50 +186,35 @@ impl Op for MaxPool {
     }
 }
 
-#[derive(Clone, Copy)]
-struct AvgPool {
-    windows: Windows,
-    mode: CountMode,
+/// The mean of windows.
+#[derive(Clone, Copy, Attributes)]
+pub(crate) struct AvgPool {
+    pub windows: Windows,
+    pub mode: CountMode,
     /// The shape of the image, if this is the gradient to it.
-    back: Option<Shape>,
+    pub back: Option<Shape>,
 }
 
 impl Op for AvgPool {
     fn name(&self) -> &'static str {
         match (self.back, self.windows) {
-            (Some(_), _) => "avg_pool2d gradient",
+            (Some(_), _) => "avg_pool2d_gradient",
             (None, Windows::Fixed(_)) => "avg_pool2d",
             (None, Windows::Adaptive(..)) => "adaptive_avg_pool2d",
         }
     }
 
-    fn promote(&self, x: &[&Tensor]) -> Result<Option<DType>> {
+    fn promote(&self, x: &[&Described]) -> Result<Option<DType>> {
         Ok(float_dtype(x))
     }
 
-    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
         let image = self.back.unwrap_or(*x[0].shape());
         let (_, y) = self.windows.geometry(self.name(), &image)?;
         if self.back.is_some() {
             ensure!(*x[0].shape() == y, Shape, "{}: {} is not {y}", self.name(), x[0]);
         }
         Ok(Meta::one(self.back.unwrap_or(y), x[0].dtype()))
-    }
-
-    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        let image = self.back.unwrap_or(*x[0].shape());
-        let (g, _) = self.windows.geometry(self.name(), &image)?;
-        let (mode, back) = (self.mode, self.back.is_some());
-        Ok(smallvec![in_floats!(x, out[0].dtype, T, inputs => by_planes(
-            &g,
-            inputs,
-            out[0].shape,
-            |x: &[&[T]], y: &mut [T]| if back {
-                kernels::avg_pool2d_backward(&g, mode, x[0], y)
-            } else {
-                kernels::avg_pool2d(&g, mode, x[0], y)
-            }
-        ))])
     }
 
     fn saves(&self, _: DType) -> Saves {

@@ -1,7 +1,10 @@
 //! Parametric rectifier.
 
 use super::{map, reshape};
+use crate::op::Entry;
 use crate::{Result, Tensor, ensure};
+
+pub(super) const OPERATORS: &[&[Entry]] = &[MAPS];
 
 map! {
     /// max(0, x) + a·min(0, x) for operands that broadcast; its derivative at x = 0 is 1.

@@ -1,20 +1,22 @@
 //! Reductions over axes.
 
 use super::{broadcast_to, cast, div, equal, mul, product, reshape, select, square, sub};
-use crate::autograd::{Gradient, is_recording};
-use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
-use crate::ops::cast::cast_raw;
+use crate::autograd::Gradient;
+use crate::op::{Attributes, Described, Entry, Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::shape::{MAX_DIMS, Shape, normalize_axis};
-use crate::{DType, Element, Result, Tensor, apply1, bail, dispatch, ensure};
-use bytemuck::Pod;
+use crate::{DType, Result, Tensor, apply1, bail, ensure};
 use smallvec::{SmallVec, smallvec};
 use std::ops::Range;
-use tengen_kernels::lanes::Float;
-use tengen_kernels::reduce::{self as kernels, Fold};
+
+pub(super) const OPERATORS: &[&[Entry]] = &[&[
+    Entry::of::<Reduce>(&["sum", "prod", "max", "min"]),
+    Entry::of::<ExtremumGradient>(&["max_gradient"]),
+    Entry::of::<ArgReduce>(&["argmax", "argmin"]),
+]];
 
 /// Which reduction.
-#[derive(Clone, Copy, PartialEq)]
-enum Kind {
+#[derive(Clone, Copy, PartialEq, Attributes)]
+pub(crate) enum Kind {
     Sum,
     Prod,
     Max,
@@ -33,7 +35,7 @@ impl Kind {
 }
 
 /// Axes to reduce, as a set of bits.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Attributes)]
 pub(crate) struct Axes(u8);
 
 impl Axes {
@@ -49,7 +51,7 @@ impl Axes {
         Ok(Axes(set))
     }
 
-    pub(super) fn has(self, axis: usize) -> bool {
+    pub(crate) fn has(self, axis: usize) -> bool {
         self.0 >> axis & 1 == 1
     }
 
@@ -62,8 +64,14 @@ impl Axes {
         out
     }
 
+    /// Checks that a tensor has these axes.
+    fn check(self, op: &str, x: &Described) -> Result<()> {
+        ensure!(u32::from(self.0) < 1 << x.ndim(), Index, "{op}: an axis is out of range for {x}");
+        Ok(())
+    }
+
     /// The axes, if they are neighbours.
-    pub(super) fn run(self, shape: &Shape) -> Option<Range<usize>> {
+    pub(crate) fn run(self, shape: &Shape) -> Option<Range<usize>> {
         let first = (0..shape.len()).find(|d| self.has(*d))?;
         let end = (first..shape.len()).find(|d| !self.has(*d)).unwrap_or(shape.len());
         (end..shape.len()).all(|d| !self.has(d)).then_some(first..end)
@@ -74,10 +82,12 @@ impl Axes {
     }
 }
 
-struct Reduce {
-    kind: Kind,
-    axes: Axes,
-    keepdims: bool,
+/// A fold over axes.
+#[derive(Attributes)]
+pub(crate) struct Reduce {
+    pub kind: Kind,
+    pub axes: Axes,
+    pub keepdims: bool,
 }
 
 impl Op for Reduce {
@@ -85,8 +95,12 @@ impl Op for Reduce {
         self.kind.name()
     }
 
-    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
         let x = x[0];
+        self.axes.check(self.name(), x)?;
+        if x.dtype() == DType::Bool {
+            bail!(DType, "{}: does not work on {x}", self.name());
+        }
         let empty = self.axes.count(x.shape()) == 0;
         if empty && matches!(self.kind, Kind::Max | Kind::Min) {
             bail!(Shape, "{}: there is no {0} of nothing ({x})", self.name());
@@ -94,125 +108,66 @@ impl Op for Reduce {
         Ok(Meta::one(self.axes.reduced(x.shape(), self.keepdims), x.dtype()))
     }
 
-    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        let half = matches!(x[0].dtype(), DType::F16 | DType::BF16);
-        let mut t = if half { cast_raw(x[0], DType::F32)? } else { x[0].contiguous()?.detach() };
-        // Runs of neighbouring axes, from the last: each is one pass.
-        let mut end = t.ndim();
-        while end > 0 {
-            let mut start = end - 1;
-            if self.axes.has(end - 1) {
-                while start > 0 && self.axes.has(start - 1) {
-                    start -= 1;
-                }
-                t = self.pass(&t, start, end)?;
-            }
-            end = start;
-        }
-        let t = if half { cast_raw(&t, out[0].dtype)? } else { t };
-        // SAFETY: a contiguous tensor with as many elements.
-        Ok(smallvec![unsafe {
-            t.view(out[0].shape, out[0].shape.contiguous_strides(), t.offset())
-        }])
-    }
-
     fn saves(&self, _: DType) -> Saves {
         match self.kind {
             Kind::Sum => Saves::NOTHING,
-            Kind::Prod => Saves { inputs: 1, outputs: false },
-            _ => Saves { inputs: 1, outputs: true },
+            Kind::Prod => Saves { inputs: 1, outputs: 0 },
+            Kind::Max | Kind::Min => Saves { inputs: 1, outputs: 1 },
         }
     }
 
     fn grad(&self, g: &Gradient) -> Result<Grads> {
         let shape = g.input_meta(0).shape;
         let kept = self.axes.reduced(&shape, true);
-        let dy = broadcast_to(&reshape(&g.dy(0)?, &kept)?, &shape)?;
+        let dy = reshape(&g.dy(0)?, &kept)?;
         g.each(|_| {
             if self.kind == Kind::Sum {
-                return Ok(Some(dy.clone()));
+                return broadcast_to(&dy, &shape).map(Some);
             }
             let x = g.input(0)?;
             if self.kind == Kind::Prod {
                 return Ok(Some(mul(&dy, &product::others(x, self.axes)?)?));
             }
             let y = reshape(g.output(0)?, &kept)?;
-            let run = if is_recording() { None } else { self.axes.run(&shape) };
-            Ok(Some(match run {
-                // Every element that equals the extremum gets the gradient.
-                Some(axes) if x.dtype() == DType::F32 => {
-                    extremum_backward::<f32>(x, axes, &y, &g.dy(0)?)?
-                }
-                Some(axes) if x.dtype() == DType::F64 => {
-                    extremum_backward::<f64>(x, axes, &y, &g.dy(0)?)?
-                }
-                _ => select(&equal(x, &y)?, &dy, &Tensor::zeros(&[], dy.dtype())?)?,
-            }))
+            apply1(ExtremumGradient { axes: self.axes }, &[x, &y, &dy]).map(Some)
         })
     }
 }
 
-impl Reduce {
-    /// Reduces axes `start..end` to one of extent 1.
-    fn pass(&self, x: &Tensor, start: usize, end: usize) -> Result<Tensor> {
-        let n: usize = x.shape()[start..end].iter().product();
-        let inner: usize = x.shape()[end..].iter().product();
-        let mut shape = *x.shape();
-        for d in start..end {
-            shape = shape.with(d, 1)?;
-        }
-        let mut y = Tensor::empty(shape, x.dtype())?;
-        match self.kind {
-            Kind::Sum => fold(kernels::Sum, x, n, inner, &mut y)?,
-            Kind::Prod => fold(kernels::Prod, x, n, inner, &mut y)?,
-            Kind::Max => fold(kernels::Max, x, n, inner, &mut y)?,
-            Kind::Min => fold(kernels::Min, x, n, inner, &mut y)?,
-        }
-        Ok(y)
-    }
+/// x, its extremum y over axes, which it keeps, and dy like y → dy where x = y, else 0: every element
+/// that equals the extremum gets the gradient.
+#[derive(Attributes)]
+pub(crate) struct ExtremumGradient {
+    pub axes: Axes,
 }
 
-fn fold<F: Fold>(fold: F, x: &Tensor, n: usize, inner: usize, y: &mut Tensor) -> Result<()> {
-    fn floats<T: Float + Element + Pod, F: Fold>(
-        fold: F,
-        x: &Tensor,
-        n: usize,
-        inner: usize,
-        y: &mut Tensor,
-    ) -> Result<()> {
-        kernels::reduce(fold, x.as_slice::<T>()?, n, inner, y.as_mut_slice::<T>()?);
-        Ok(())
+impl Op for ExtremumGradient {
+    fn name(&self) -> &'static str {
+        "max_gradient"
     }
-    match x.dtype() {
-        DType::F32 => floats::<f32, F>(fold, x, n, inner, y),
-        DType::F64 => floats::<f64, F>(fold, x, n, inner, y),
-        dtype => dispatch!(dtype, [U8, I8, I16, I32, I64], T => {
-            kernels::reduce_ints(fold, x.as_slice::<T>()?, n, inner, y.as_mut_slice::<T>()?);
-            Ok(())
-        }, else bail!(DType, "a reduction does not work on {dtype}")),
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == 3
     }
-}
 
-/// The gradient `dy` where `x` is the extremum `y` over neighbouring `axes`, else 0.
-fn extremum_backward<T: Float + Element + Pod>(
-    x: &Tensor,
-    axes: Range<usize>,
-    y: &Tensor,
-    dy: &Tensor,
-) -> Result<Tensor> {
-    let n: usize = x.shape()[axes.clone()].iter().product();
-    let inner: usize = x.shape()[axes.end..].iter().product();
-    let (source, y, dy) = (x.contiguous()?, y.contiguous()?, dy.contiguous()?);
-    let mut dx = Tensor::empty(*x.shape(), T::DTYPE)?;
-    kernels::extremum_backward(
-        source.as_slice::<T>()?,
-        n,
-        inner,
-        y.as_slice::<T>()?,
-        dy.as_slice::<T>()?,
-        dx.as_mut_slice::<T>()?,
-    );
-    Ok(dx)
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
+        self.axes.check(self.name(), x[0])?;
+        let kept = self.axes.reduced(x[0].shape(), true);
+        let fits = x[1..].iter().all(|t| *t.shape() == kept && t.dtype() == x[0].dtype());
+        ensure!(fits, Shape, "{}: {} and {} do not fit {}", self.name(), x[1], x[2], x[0]);
+        Ok(Meta::one(*x[0].shape(), x[0].dtype()))
+    }
+
+    fn expand(&self, x: &[&Tensor]) -> Option<Result<Tensors>> {
+        let all = || {
+            let zero = Tensor::zeros(&[], x[2].dtype())?;
+            Ok(smallvec![select(&equal(x[0], x[1])?, x[2], &zero)?])
+        };
+        Some(all())
+    }
+
+    fn differentiates_expanded(&self) -> bool {
+        true
+    }
 }
 
 fn run(kind: Kind, x: &Tensor, axes: Option<&[isize]>, keepdims: bool) -> Result<Tensor> {
@@ -331,11 +286,12 @@ pub fn normalize(x: &Tensor, p: f64, axes: Option<&[isize]>, eps: f64) -> Result
 }
 
 /// Index of an extremum.
-struct ArgReduce {
-    greatest: bool,
+#[derive(Attributes)]
+pub(crate) struct ArgReduce {
+    pub greatest: bool,
     /// All axes as one, if `None`.
-    axis: Option<usize>,
-    keepdims: bool,
+    pub axis: Option<usize>,
+    pub keepdims: bool,
 }
 
 impl Op for ArgReduce {
@@ -343,31 +299,15 @@ impl Op for ArgReduce {
         if self.greatest { "argmax" } else { "argmin" }
     }
 
-    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
+        if let Some(a) = self.axis {
+            ensure!(a < x[0].ndim(), Index, "{}: {} has no axis {a}", self.name(), x[0]);
+        }
         let axes = Axes(self.axis.map_or((1u32 << x[0].ndim()) - 1, |a| 1 << a) as u8);
         let n = axes.count(x[0].shape());
         ensure!(n > 0, Shape, "{}: there is no index into nothing ({})", self.name(), x[0]);
         ensure!(i32::try_from(n).is_ok(), Shape, "{}: {n} indices do not fit i32", self.name());
         Ok(Meta::one(axes.reduced(x[0].shape(), self.keepdims), DType::I32))
-    }
-
-    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        // Halves are compared as what they are in f32.
-        let half = matches!(x[0].dtype(), DType::F16 | DType::BF16);
-        let x = if half { cast_raw(x[0], DType::F32)? } else { x[0].contiguous()? };
-        let (n, inner) = match self.axis {
-            Some(a) => (x.shape()[a], x.shape()[a + 1..].iter().product()),
-            None => (x.numel(), 1),
-        };
-        let mut y = Tensor::empty(out[0].shape, DType::I32)?;
-        dispatch!(x.dtype(), T => {
-            let (x, y) = (x.as_slice::<T>()?, y.as_mut_slice::<i32>()?);
-            match self.greatest {
-                true => kernels::arg_reduce::<T, true>(x, n, inner, y),
-                false => kernels::arg_reduce::<T, false>(x, n, inner, y),
-            }
-        });
-        Ok(smallvec![y])
     }
 
     fn saves(&self, _: DType) -> Saves {

@@ -1,15 +1,16 @@
 //! Exponentials and their sums, without overflow.
 
 use super::{add, exp, isinf, log, max, mul, reshape, select, sub, sum, transpose};
-use crate::autograd::{Gradient, is_recording};
-use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
-use crate::ops::cast::cast_raw;
+use crate::autograd::Gradient;
+use crate::op::{Attributes, Described, Entry, Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::shape::{MAX_DIMS, Shape, normalize_axis};
-use crate::{DType, Element, Result, Tensor, apply1};
-use bytemuck::Pod;
+use crate::{DType, Result, Tensor, apply1, ensure};
 use smallvec::{SmallVec, smallvec};
-use tengen_kernels::lanes::Float;
-use tengen_kernels::softmax as kernels;
+
+pub(super) const OPERATORS: &[&[Entry]] = &[&[
+    Entry::of::<Softmax>(&["softmax", "logsoftmax"]),
+    Entry::of::<SoftmaxGradient>(&["softmax_gradient", "logsoftmax_gradient"]),
+]];
 
 /// ln Σeˣ over `axes`, without overflow.
 ///
@@ -25,37 +26,13 @@ pub fn logsumexp(x: &Tensor, axes: Option<&[isize]>, keepdims: bool) -> Result<T
 }
 
 /// eˣ / Σeˣ over the last axis, or its logarithm.
-struct Softmax {
-    logarithm: bool,
-}
-
-impl Softmax {
-    fn run<T: Float + Element + Pod>(&self, x: &Tensor) -> Result<Tensor> {
-        let mut y = Tensor::empty(*x.shape(), T::DTYPE)?;
-        let x = cast_raw(x, T::DTYPE)?.contiguous()?;
-        let (n, x, out) = (last(x.shape()), x.as_slice::<T>()?, y.as_mut_slice::<T>()?);
-        match self.logarithm {
-            true => kernels::logsoftmax(n, x, out),
-            false => kernels::softmax(n, x, out),
-        }
-        Ok(y)
-    }
-
-    fn back<T: Float + Element + Pod>(&self, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
-        let mut dx = Tensor::empty(*y.shape(), T::DTYPE)?;
-        let (n, dtype) = (last(y.shape()), y.dtype());
-        let (y, dy) = (cast_raw(y, T::DTYPE)?.contiguous()?, cast_raw(dy, T::DTYPE)?.contiguous()?);
-        let (y, dy, out) = (y.as_slice::<T>()?, dy.as_slice::<T>()?, dx.as_mut_slice::<T>()?);
-        match self.logarithm {
-            true => kernels::logsoftmax_backward(n, y, dy, out),
-            false => kernels::softmax_backward(n, y, dy, out),
-        }
-        cast_raw(&dx, dtype)
-    }
+#[derive(Attributes)]
+pub(crate) struct Softmax {
+    pub logarithm: bool,
 }
 
 /// The last extent.
-pub(super) fn last(shape: &Shape) -> usize {
+pub(crate) fn last(shape: &Shape) -> usize {
     shape.last().copied().unwrap_or(1)
 }
 
@@ -64,22 +41,12 @@ impl Op for Softmax {
         if self.logarithm { "logsoftmax" } else { "softmax" }
     }
 
-    fn promote(&self, x: &[&Tensor]) -> Result<Option<DType>> {
+    fn promote(&self, x: &[&Described]) -> Result<Option<DType>> {
         Ok((!x[0].dtype().is_float()).then_some(DType::F32))
     }
 
-    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
         Ok(Meta::one(*x[0].shape(), x[0].dtype()))
-    }
-
-    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        if x[0].numel() == 0 {
-            return Ok(smallvec![Tensor::empty(out[0].shape, out[0].dtype)?]);
-        }
-        Ok(smallvec![match out[0].dtype {
-            DType::F64 => self.run::<f64>(x[0])?,
-            dtype => cast_raw(&self.run::<f32>(x[0])?, dtype)?,
-        }])
     }
 
     fn saves(&self, _: DType) -> Saves {
@@ -87,19 +54,46 @@ impl Op for Softmax {
     }
 
     fn grad(&self, g: &Gradient) -> Result<Grads> {
-        let (y, dy) = (g.output(0)?, g.dy(0)?);
-        g.each(|_| {
-            Ok(Some(if is_recording() || y.numel() == 0 {
-                match self.logarithm {
-                    true => sub(&dy, &mul(&exp(y)?, &sum(&dy, Some(&[-1]), true)?)?)?,
-                    false => mul(y, &sub(&dy, &sum(&mul(y, &dy)?, Some(&[-1]), true)?)?)?,
-                }
-            } else if y.dtype() == DType::F64 {
-                self.back::<f64>(y, &dy)?
-            } else {
-                self.back::<f32>(y, &dy)?
-            }))
-        })
+        let op = SoftmaxGradient { logarithm: self.logarithm };
+        Ok(smallvec![Some(apply1(op, &[g.output(0)?, &g.dy(0)?])?)])
+    }
+}
+
+/// [`Softmax`]'s result and dy → dx.
+#[derive(Attributes)]
+pub(crate) struct SoftmaxGradient {
+    pub logarithm: bool,
+}
+
+impl Op for SoftmaxGradient {
+    fn name(&self) -> &'static str {
+        if self.logarithm { "logsoftmax_gradient" } else { "softmax_gradient" }
+    }
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == 2
+    }
+
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
+        let (y, dy) = (x[0], x[1]);
+        let fits = y.shape() == dy.shape() && y.dtype() == dy.dtype() && y.dtype().is_float();
+        ensure!(fits, Shape, "{}: {dy} is no gradient to {y}", self.name());
+        Ok(Meta::one(*y.shape(), y.dtype()))
+    }
+
+    fn expand(&self, x: &[&Tensor]) -> Option<Result<Tensors>> {
+        let (y, dy) = (x[0], x[1]);
+        let total = |t: &Tensor| sum(t, if t.ndim() == 0 { None } else { Some(&[-1]) }, true);
+        let all = || {
+            Ok(smallvec![match self.logarithm {
+                true => sub(dy, &mul(&exp(y)?, &total(dy)?)?)?,
+                false => mul(y, &sub(dy, &total(&mul(y, dy)?)?)?)?,
+            }])
+        };
+        Some(all())
+    }
+
+    fn differentiates_expanded(&self) -> bool {
+        true
     }
 }
 

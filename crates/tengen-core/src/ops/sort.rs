@@ -3,69 +3,21 @@
 use super::index::{scatter_add, zeros_of};
 use super::{cast, expand_dims, swapaxes};
 use crate::autograd::Gradient;
-use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
-use crate::shape::{Shape, normalize_axis};
-use crate::{DType, Element, Error, Result, Tensor, apply, apply1, bail, dispatch, ensure};
+use crate::op::{Attributes, Described, Entry, Grads, Meta, Metas, Op, Saves, Tensors};
+use crate::shape::normalize_axis;
+use crate::{DType, Result, Tensor, apply, apply1, bail, ensure};
 use smallvec::smallvec;
-use std::sync::Mutex;
-use tengen_kernels::index::cumsum as cumsum_kernel;
-use tengen_kernels::pool;
-use tengen_kernels::pool::Shared;
-use tengen_kernels::sort::{Order, SortKey, kth_rows, scratch_len, topk_rows};
 
-/// Elements that one task sorts.
-const TASK: usize = 1 << 12;
+pub(super) const OPERATORS: &[&[Entry]] =
+    &[&[Entry::of::<TopK>(&["topk"]), Entry::of::<Cumsum>(&["cumsum"])]];
 
 /// The first `k` elements of each row in order, or only the k-th.
-#[derive(Clone, Copy)]
-struct TopK {
-    k: usize,
-    descending: bool,
-    sorted: bool,
-    kth_only: bool,
-}
-
-impl TopK {
-    fn eval_as<T: Element + SortKey + bytemuck::Pod>(
-        self,
-        x: &Tensor,
-        n: usize,
-        values: &mut Tensor,
-        indices: &mut Tensor,
-    ) -> Result<()> {
-        let width = if self.kth_only { 1 } else { self.k };
-        let order = if self.descending { Order::Descending } else { Order::Ascending };
-        let src = x.as_slice::<T>()?;
-        let rows = src.len().checked_div(n).unwrap_or(0);
-        let v = Shared(values.as_mut_slice::<T>()?.as_mut_ptr());
-        let i = Shared(indices.as_mut_slice::<i32>()?.as_mut_ptr());
-        let failed = Mutex::new(None::<Error>);
-        pool::for_ranges(rows, (TASK / n.max(1)).max(1), |from, to| {
-            let scratch = Shape::new(&[scratch_len(n)])
-                .and_then(|s| Tensor::empty(s, DType::I64))
-                .and_then(|mut t| {
-                    let words = bytemuck::cast_slice_mut(t.as_mut_slice::<i64>()?);
-                    let (at, len) = ((from * width) as isize, (to - from) * width);
-                    // SAFETY: both results have `width` elements per row, and each task has its
-                    // rows to itself.
-                    let (v, i) = unsafe {
-                        let v = std::slice::from_raw_parts_mut(v.offset(at), len);
-                        (v, std::slice::from_raw_parts_mut(i.offset(at), len))
-                    };
-                    let src = &src[from * n..to * n];
-                    if self.kth_only {
-                        kth_rows(src, n, self.k - 1, order, Some(v), i, words);
-                    } else {
-                        topk_rows(src, n, self.k, order, self.sorted, Some(v), i, words);
-                    }
-                    Ok(())
-                });
-            if let Err(e) = scratch {
-                *failed.lock().unwrap_or_else(|e| e.into_inner()) = Some(e);
-            }
-        });
-        failed.into_inner().unwrap_or_else(|e| e.into_inner()).map_or(Ok(()), Err)
-    }
+#[derive(Clone, Copy, Attributes)]
+pub(crate) struct TopK {
+    pub k: usize,
+    pub descending: bool,
+    pub sorted: bool,
+    pub kth_only: bool,
 }
 
 impl Op for TopK {
@@ -73,7 +25,7 @@ impl Op for TopK {
         "topk"
     }
 
-    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
         let Some(n) = x[0].shape().last().copied() else {
             bail!(Shape, "{}: {} has no axis to sort along", self.name(), x[0])
         };
@@ -93,19 +45,8 @@ impl Op for TopK {
         Ok(smallvec![Meta { shape, dtype: x[0].dtype() }, Meta { shape, dtype: DType::I32 }])
     }
 
-    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        let n = x[0].shape().last().copied().unwrap_or(0);
-        let t = x[0].contiguous()?;
-        let mut values = Tensor::empty(out[0].shape, out[0].dtype)?;
-        let mut indices = Tensor::empty(out[1].shape, DType::I32)?;
-        dispatch!(t.dtype(), [U8, I8, I16, I32, I64, F16, BF16, F32, F64], T => {
-            self.eval_as::<T>(&t, n, &mut values, &mut indices)
-        }, else Ok(()))?;
-        Ok(smallvec![values, indices])
-    }
-
     fn saves(&self, _: DType) -> Saves {
-        Saves::OUTPUTS
+        Saves { inputs: 0, outputs: 0b10 }
     }
 
     fn grad(&self, g: &Gradient) -> Result<Grads> {
@@ -186,35 +127,20 @@ pub fn kth(x: &Tensor, k: usize, descending: bool) -> Result<(Tensor, Tensor)> {
 }
 
 /// Running sums along one axis.
-struct Cumsum {
-    axis: usize,
-    reverse: bool,
+#[derive(Attributes)]
+pub(crate) struct Cumsum {
+    pub axis: usize,
+    pub reverse: bool,
 }
 
 impl Op for Cumsum {
     fn name(&self) -> &'static str {
         "cumsum"
     }
-    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
+        ensure!(self.axis < x[0].ndim(), Index, "cumsum: {} has no axis {}", x[0], self.axis);
         ensure!(x[0].dtype() != DType::Bool, DType, "cumsum: {} cannot be summed", x[0]);
         Ok(Meta::one(*x[0].shape(), x[0].dtype()))
-    }
-    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        let t = x[0].contiguous()?;
-        let mut y = Tensor::empty(out[0].shape, out[0].dtype)?;
-        let (n, inner) = (t.shape()[self.axis], t.shape()[self.axis + 1..].iter().product());
-        dispatch!(t.dtype(), [U8, I8, I16, I32, I64, F16, BF16, F32, F64], T => {
-            let (src, plane) = (t.as_slice::<T>()?, n * inner);
-            let dst = Shared(y.as_mut_slice::<T>()?.as_mut_ptr());
-            let outer = src.len().checked_div(plane).unwrap_or(0);
-            pool::for_ranges(outer, ((1 << 14) / plane.max(1)).max(1), |from, to| {
-                let (at, len) = ((from * plane) as isize, (to - from) * plane);
-                // SAFETY: each task has its outer rows of the new result to itself.
-                let dst = unsafe { std::slice::from_raw_parts_mut(dst.offset(at), len) };
-                cumsum_kernel(&src[from * plane..to * plane], n, inner, self.reverse, dst);
-            });
-        }, else bail!(DType, "cumsum: {} cannot be summed", x[0]));
-        Ok(smallvec![y])
     }
     fn saves(&self, _: DType) -> Saves {
         Saves::NOTHING

@@ -2,34 +2,38 @@
 
 use super::sum_to;
 use crate::autograd::Gradient;
-use crate::elementwise::expand;
-use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
+use crate::op::{Attributes, Described, Entry, Grads, Meta, Metas, Op, Saves};
 use crate::shape::{MAX_DIMS, Shape, normalize_axis};
 use crate::{DType, Result, Tensor, apply1, bail, ensure};
 use smallvec::{SmallVec, smallvec};
 
-struct Reshape(Shape);
+pub(super) const OPERATORS: &[&[Entry]] = &[&[
+    Entry::of::<Reshape>(&["reshape"]),
+    Entry::of::<Transpose>(&["transpose"]),
+    Entry::of::<BroadcastTo>(&["broadcast_to"]),
+]];
+
+/// The same elements under another shape.
+#[derive(Attributes)]
+pub(crate) struct Reshape {
+    pub shape: Shape,
+}
 
 impl Op for Reshape {
     fn name(&self) -> &'static str {
         "reshape"
     }
-    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
         ensure!(
-            x[0].numel() == self.0.numel(),
+            x[0].numel() == self.shape.numel(),
             Shape,
             "reshape: {} has {} elements, shape {} has {}",
             x[0],
             x[0].numel(),
-            self.0,
-            self.0.numel()
+            self.shape,
+            self.shape.numel()
         );
-        Ok(Meta::one(self.0, x[0].dtype()))
-    }
-    fn eval(&self, x: &[&Tensor], _: &[Meta]) -> Result<Tensors> {
-        // SAFETY: a contiguous tensor with as many elements.
-        let view = |x: &Tensor| unsafe { x.view(self.0, self.0.contiguous_strides(), x.offset()) };
-        Ok(smallvec![if x[0].is_contiguous() { view(x[0]) } else { view(&x[0].copy()?) }])
+        Ok(Meta::one(self.shape, x[0].dtype()))
     }
     fn saves(&self, _: DType) -> Saves {
         Saves::NOTHING
@@ -47,7 +51,7 @@ pub fn reshape(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
     if **x.shape() == *shape {
         return Ok(x.clone());
     }
-    apply1(Reshape(Shape::new(shape)?), &[x])
+    apply1(Reshape { shape: Shape::new(shape)? }, &[x])
 }
 
 /// [`reshape`] to a shape in which one extent may be −1: what the others leave.
@@ -80,37 +84,37 @@ pub fn reshape_infer(x: &Tensor, shape: &[isize]) -> Result<Tensor> {
     reshape(x, &dims)
 }
 
-struct Transpose(SmallVec<[usize; MAX_DIMS]>);
+/// Axis `i` of the result is axis `axes[i]`.
+#[derive(Attributes)]
+pub(crate) struct Transpose {
+    pub axes: SmallVec<[usize; MAX_DIMS]>,
+}
 
 impl Op for Transpose {
     fn name(&self) -> &'static str {
         "transpose"
     }
-    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
         let mut seen = [false; MAX_DIMS];
-        let valid = self.0.len() == x[0].ndim()
-            && self.0.iter().all(|a| *a < x[0].ndim() && !std::mem::replace(&mut seen[*a], true));
-        ensure!(valid, Index, "transpose: {:?} is no order of the axes of {}", self.0, x[0]);
-        let dims: SmallVec<[usize; MAX_DIMS]> = self.0.iter().map(|a| x[0].shape()[*a]).collect();
+        let valid = self.axes.len() == x[0].ndim()
+            && self
+                .axes
+                .iter()
+                .all(|a| *a < x[0].ndim() && !std::mem::replace(&mut seen[*a], true));
+        ensure!(valid, Index, "transpose: {:?} is no order of the axes of {}", self.axes, x[0]);
+        let dims: SmallVec<[usize; MAX_DIMS]> =
+            self.axes.iter().map(|a| x[0].shape()[*a]).collect();
         Ok(Meta::one(Shape::new(&dims)?, x[0].dtype()))
-    }
-    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        let mut strides = [0; MAX_DIMS];
-        for (s, a) in strides.iter_mut().zip(&self.0) {
-            *s = x[0].strides()[*a];
-        }
-        // SAFETY: the same elements, with axes in another order.
-        Ok(smallvec![unsafe { x[0].view(out[0].shape, strides, x[0].offset()) }])
     }
     fn saves(&self, _: DType) -> Saves {
         Saves::NOTHING
     }
     fn grad(&self, g: &Gradient) -> Result<Grads> {
-        let mut back: SmallVec<[usize; MAX_DIMS]> = smallvec![0; self.0.len()];
-        for (i, a) in self.0.iter().enumerate() {
-            back[*a] = i;
+        let mut axes: SmallVec<[usize; MAX_DIMS]> = smallvec![0; self.axes.len()];
+        for (i, a) in self.axes.iter().enumerate() {
+            axes[*a] = i;
         }
-        g.each(|_| Ok(Some(apply1(Transpose(back.clone()), &[&g.dy(0)?])?)))
+        g.each(|_| Ok(Some(apply1(Transpose { axes: axes.clone() }, &[&g.dy(0)?])?)))
     }
 }
 
@@ -120,7 +124,7 @@ impl Op for Transpose {
 /// Index: `axes` does not name each axis once.
 pub fn transpose(x: &Tensor, axes: &[isize]) -> Result<Tensor> {
     let axes = axes.iter().map(|a| normalize_axis("transpose", *a, x.ndim()));
-    apply1(Transpose(axes.collect::<Result<_>>()?), &[x])
+    apply1(Transpose { axes: axes.collect::<Result<_>>()? }, &[x])
 }
 
 /// Two axes exchanged. A view.
@@ -130,24 +134,25 @@ pub fn transpose(x: &Tensor, axes: &[isize]) -> Result<Tensor> {
 pub fn swapaxes(x: &Tensor, a: isize, b: isize) -> Result<Tensor> {
     let mut axes: SmallVec<[usize; MAX_DIMS]> = (0..x.ndim()).collect();
     axes.swap(normalize_axis("swapaxes", a, x.ndim())?, normalize_axis("swapaxes", b, x.ndim())?);
-    apply1(Transpose(axes), &[x])
+    apply1(Transpose { axes }, &[x])
 }
 
-struct BroadcastTo(Shape);
+/// Repeated along new leading axes and axes of extent 1.
+#[derive(Attributes)]
+pub(crate) struct BroadcastTo {
+    pub shape: Shape,
+}
 
 impl Op for BroadcastTo {
     fn name(&self) -> &'static str {
         "broadcast_to"
     }
-    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
-        let (from, to) = (x[0].shape(), &self.0);
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
+        let (from, to) = (x[0].shape(), &self.shape);
         let fits = from.len() <= to.len()
             && from.iter().rev().zip(to.iter().rev()).all(|(a, b)| a == b || *a == 1);
         ensure!(fits, Shape, "broadcast_to: {} cannot be broadcast to {to}", x[0]);
         Ok(Meta::one(*to, x[0].dtype()))
-    }
-    fn eval(&self, x: &[&Tensor], _: &[Meta]) -> Result<Tensors> {
-        Ok(smallvec![expand(x[0], &self.0)])
     }
     fn saves(&self, _: DType) -> Saves {
         Saves::NOTHING
@@ -165,7 +170,7 @@ pub fn broadcast_to(x: &Tensor, shape: &Shape) -> Result<Tensor> {
     if x.shape() == shape {
         return Ok(x.clone());
     }
-    apply1(BroadcastTo(*shape), &[x])
+    apply1(BroadcastTo { shape: *shape }, &[x])
 }
 
 /// New axes of extent 1 at the given places of the result. A view.

@@ -3,7 +3,10 @@
 use crate::{manager, var};
 use std::error::Error as _;
 use std::fmt;
-use tengen_core::{Error, ErrorKind, Gradient, Grads, Meta, Metas, Op, Result, Tensor, Tensors};
+use tengen_core::op::{Attributes, Described};
+use tengen_core::{
+    Error, ErrorKind, Eval, Gradient, Grads, Meta, Metas, Op, Result, Tensor, Tensors,
+};
 use tengen_core::{apply1, is_recording};
 
 #[derive(Debug, PartialEq)]
@@ -15,19 +18,22 @@ impl fmt::Display for Mine {
 }
 impl std::error::Error for Mine {}
 
+#[derive(Attributes)]
 struct Fails;
 impl Op for Fails {
     fn name(&self) -> &'static str {
         "fails"
     }
-    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
         Ok(Meta::one(*x[0].shape(), x[0].dtype()))
-    }
-    fn eval(&self, x: &[&Tensor], _: &[Meta]) -> Result<Tensors> {
-        Ok([x[0].detach()].into_iter().collect())
     }
     fn grad(&self, _: &Gradient) -> Result<Grads> {
         Err(Error::from_source(ErrorKind::Value, Mine(7)).context("within"))
+    }
+}
+impl Eval for Fails {
+    fn eval(&self, x: &[&Tensor], _: &[Meta]) -> Result<Tensors> {
+        Ok([x[0].detach()].into_iter().collect())
     }
 }
 

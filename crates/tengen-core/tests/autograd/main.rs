@@ -1,5 +1,8 @@
 //! Gradient managers: what they record, where, and what code of a user's own may do meanwhile.
 
+// Code from the derive macro names the crate that users depend on.
+extern crate tengen_core as tengen;
+
 mod attach;
 mod errors;
 mod nested;

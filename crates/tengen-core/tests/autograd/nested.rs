@@ -2,8 +2,9 @@
 
 use crate::{cube, grad, manager, var};
 use std::sync::{Arc, Mutex};
+use tengen_core::op::{Attributes, Described};
 use tengen_core::{
-    GradManager, Gradient, Grads, Meta, Metas, Op, Result, Tensor, Tensors, Var, apply1,
+    Eval, GradManager, Gradient, Grads, Meta, Metas, Op, Result, Tensor, Tensors, Var, apply1,
     is_recording, ops, without_recording,
 };
 
@@ -17,19 +18,22 @@ fn slope(x: &Tensor) -> Result<Tensor> {
 }
 
 /// x³, whose gradient differentiates it again.
+#[derive(Attributes)]
 struct Cube;
 impl Op for Cube {
     fn name(&self) -> &'static str {
         "cube"
     }
-    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
         Ok(Meta::one(*x[0].shape(), x[0].dtype()))
-    }
-    fn eval(&self, x: &[&Tensor], _: &[Meta]) -> Result<Tensors> {
-        Ok([without_recording(|| cube(x[0]))?].into_iter().collect())
     }
     fn grad(&self, g: &Gradient) -> Result<Grads> {
         Ok([Some(ops::mul(&g.dy(0)?, &slope(g.input(0)?)?)?)].into_iter().collect())
+    }
+}
+impl Eval for Cube {
+    fn eval(&self, x: &[&Tensor], _: &[Meta]) -> Result<Tensors> {
+        Ok([without_recording(|| cube(x[0]))?].into_iter().collect())
     }
 }
 

@@ -4,7 +4,8 @@ use crate::{cube, grad, manager, var};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use tengen_core::{Meta, Metas, Op, Result, Tensor, Tensors, apply1, is_recording, ops};
+use tengen_core::op::{Attributes, Described, Value};
+use tengen_core::{Eval, Meta, Metas, Op, Result, Tensor, Tensors, apply1, is_recording, ops};
 
 /// The identity, which counts itself off when the tape drops it.
 struct Counted(Arc<AtomicUsize>);
@@ -13,13 +14,20 @@ impl Drop for Counted {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
+impl Attributes for Counted {
+    fn attributes(&self) -> Vec<(&'static str, Value)> {
+        vec![]
+    }
+}
 impl Op for Counted {
     fn name(&self) -> &'static str {
         "counted"
     }
-    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
         Ok(Meta::one(*x[0].shape(), x[0].dtype()))
     }
+}
+impl Eval for Counted {
     fn eval(&self, x: &[&Tensor], _: &[Meta]) -> Result<Tensors> {
         Ok([x[0].detach()].into_iter().collect())
     }

@@ -2,7 +2,7 @@
 
 use super::optimizer::{ParamState, Rule, not_negative, state_of, zeros_for};
 use tengen_core::optimizer::{AdamParams, adam_step};
-use tengen_core::{DType, Result, Tensor, Var, ensure};
+use tengen_core::{DType, Result, Tensor, Var, ensure, ops};
 
 macro_rules! adam {
     ($(#[$doc:meta])* $name:ident, $text:literal, $weight_decay:literal, $decoupled:literal) => {
@@ -76,9 +76,9 @@ macro_rules! adam {
                 let (avg, avg_sq, step) = (of("exp_avg")?, of("exp_avg_sq")?, of("step")?);
                 let $name { lr, betas, eps, weight_decay } = *self;
                 let settings = AdamParams { lr, betas, eps, weight_decay, decoupled: $decoupled };
-                let n = step.get().item()? + 1.0;
-                adam_step(param, grad, avg, avg_sq, n, settings)?;
-                step.set(Tensor::scalar(n as f32)?)
+                let n = ops::add(&step.get(), &Tensor::scalar(1.0f32)?)?;
+                adam_step(param, grad, avg, avg_sq, &n, settings)?;
+                step.set(n)
             }
         }
     };

@@ -1,12 +1,13 @@
 //! A convolution and what follows it, in one pass over the results.
 
 use super::op::{Conv, Pass};
-use super::{ConvActivation, ConvParams, conv2d, flat_filters};
-use crate::autograd::{Gradient, is_recording};
-use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
+use super::{ConvActivation, ConvParams, flat_filters};
+use crate::op::{
+    Attribute, Attributes, Described, Metas, Op, Tensors, Value, from_variant, variant,
+};
 use crate::ops::{add, broadcast_to, prelu, relu, reshape};
 use crate::shape::Shape;
-use crate::{DType, Error, ErrorKind, Result, Tensor, apply1, bail, ensure};
+use crate::{DType, Error, ErrorKind, Result, Tensor, apply1, ensure};
 use smallvec::{SmallVec, smallvec};
 
 /// What follows the sums of [`conv2d_fused`]: `activation(sum + bias + residual)`.
@@ -21,12 +22,11 @@ pub struct ConvEpilogue<'a> {
     pub activation: ConvActivation<&'a Tensor>,
 }
 
-/// [`conv2d`], a sum and an activation: `activation(conv2d(x, weight, bias) + residual)`, computed
-/// while the convolution's results are stored, so that they pass through memory once. Where gradients
-/// are recorded it is these operators one after the other.
+/// [`conv2d`](super::conv2d), a sum and an activation: `activation(conv2d(x, weight, bias) + residual)`, computed
+/// while the convolution's results are stored, so that they pass through memory once.
 ///
 /// # Errors
-/// As [`conv2d`]; Shape: the residual has another shape than the result, or the slopes are neither
+/// As [`conv2d`](super::conv2d); Shape: the residual has another shape than the result, or the slopes are neither
 /// one nor one for each output channel.
 ///
 /// ```
@@ -47,21 +47,6 @@ pub fn conv2d_fused(
     after: ConvEpilogue<'_>,
 ) -> Result<Tensor> {
     let ConvEpilogue { bias, residual, activation } = after;
-    if is_recording() {
-        let y = conv2d(x, weight, bias, params)?;
-        let y = match residual {
-            Some(residual) => {
-                fits(residual, y.shape())?;
-                add(&y, residual)?
-            }
-            None => y,
-        };
-        return match activation {
-            ConvActivation::Identity => Ok(y),
-            ConvActivation::Relu => relu(&y),
-            ConvActivation::Prelu(slope) => prelu(&y, &slopes(slope, y.shape()[1])?),
-        };
-    }
     let weight = flat_filters("conv2d", weight, params.groups)?;
     let channels = weight.shape()[0];
     let bias = bias.map(|bias| reshape(bias, &[bias.numel()])).transpose()?;
@@ -88,7 +73,7 @@ fn slopes(slope: &Tensor, channels: usize) -> Result<Tensor> {
     broadcast_to(&reshape(slope, &[1, n, 1, 1])?, &Shape::new(&[1, channels, 1, 1])?)
 }
 
-fn fits(residual: &Tensor, shape: &Shape) -> Result<()> {
+fn fits(residual: &Described, shape: &Shape) -> Result<()> {
     ensure!(
         residual.shape() == shape,
         Shape,
@@ -98,16 +83,45 @@ fn fits(residual: &Tensor, shape: &Shape) -> Result<()> {
 }
 
 /// Inputs: x, filters, and then bias, residual and slopes, those that there are.
-#[derive(Clone, Copy)]
-struct Fused {
-    conv: Conv,
-    bias: bool,
-    residual: bool,
-    activation: ConvActivation<()>,
+#[derive(Clone, Copy, Attributes)]
+pub(crate) struct Fused {
+    pub conv: Conv,
+    pub bias: bool,
+    pub residual: bool,
+    pub activation: ConvActivation<()>,
+}
+
+/// Whether negative values stay, vanish or have slopes.
+impl Attribute for ConvActivation<()> {
+    fn to_value(&self) -> Value {
+        let name = match self {
+            ConvActivation::Identity => "identity",
+            ConvActivation::Relu => "relu",
+            ConvActivation::Prelu(()) => "prelu",
+        };
+        variant(name, vec![])
+    }
+    fn from_value(value: &Value) -> Result<Self> {
+        from_variant(value, |name, reader| {
+            Ok(match name {
+                "identity" => ConvActivation::Identity,
+                "relu" => ConvActivation::Relu,
+                "prelu" => ConvActivation::Prelu(()),
+                _ => return Err(reader.unknown(name)),
+            })
+        })
+    }
 }
 
 impl Fused {
-    fn after<'a>(&self, x: &[&'a Tensor]) -> Result<ConvEpilogue<'a>> {
+    /// The number of inputs.
+    fn count(&self) -> usize {
+        let slopes = matches!(self.activation, ConvActivation::Prelu(_));
+        2 + [self.bias, self.residual, slopes].into_iter().filter(|given| *given).count()
+    }
+
+    /// What follows the sums, of the operands.
+    pub(crate) fn after<'a>(&self, x: &[&'a Tensor]) -> Result<ConvEpilogue<'a>> {
         let mut rest = x[2..].iter().copied();
         let mut next = || {
             let missing = || Error::new(ErrorKind::Shape, "conv2d_fused: an operand is missing");
@@ -125,28 +139,47 @@ impl Op for Fused {
     fn name(&self) -> &'static str {
         "conv2d_fused"
     }
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == self.count()
+    }
 
-    fn promote(&self, x: &[&Tensor]) -> Result<Option<DType>> {
+    fn promote(&self, x: &[&Described]) -> Result<Option<DType>> {
         self.conv.promote(x)
     }
 
-    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
-        let out = self.conv.infer(&x[..2 + usize::from(self.bias)])?;
-        if let Some(residual) = self.after(x)?.residual {
-            fits(residual, &out[0].shape)?;
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
+        let bias = 2 + usize::from(self.bias);
+        let out = self.conv.infer(&x[..bias])?;
+        if self.residual {
+            fits(x[bias], &out[0].shape)?;
+        }
+        if let ConvActivation::Prelu(()) = self.activation {
+            let (slopes, channels) = (x[x.len() - 1].numel(), out[0].shape[1]);
+            ensure!(slopes == channels, Shape, "conv2d_fused: {slopes} slopes of {channels}");
         }
         Ok(out)
     }
 
-    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        self.conv.eval_with(x, out, |x| self.after(x))
+    fn expand(&self, x: &[&Tensor]) -> Option<Result<Tensors>> {
+        let all = || {
+            let ConvEpilogue { bias, residual, activation } = self.after(x)?;
+            let mut sums: SmallVec<[&Tensor; 3]> = smallvec![x[0], x[1]];
+            sums.extend(bias);
+            let y = apply1(self.conv, &sums)?;
+            let y = match residual {
+                Some(residual) => add(&y, residual)?,
+                None => y,
+            };
+            Ok(smallvec![match activation {
+                ConvActivation::Identity => y,
+                ConvActivation::Relu => relu(&y)?,
+                ConvActivation::Prelu(slope) => prelu(&y, &slopes(slope, y.shape()[1])?)?,
+            }])
+        };
+        Some(all())
     }
 
-    fn saves(&self, _: DType) -> Saves {
-        Saves::NOTHING
-    }
-
-    fn grad(&self, _: &Gradient) -> Result<Grads> {
-        bail!(Unsupported, "conv2d_fused: it was not recorded as its operators")
+    fn differentiates_expanded(&self) -> bool {
+        true
     }
 }

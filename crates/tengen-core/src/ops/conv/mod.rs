@@ -1,20 +1,24 @@
 //! Convolution: three operators, of which each is the others' gradient.
 
-mod depthwise;
-mod direct;
 mod fused;
 mod op;
-mod plan;
-mod pointwise;
 mod winograd;
 
+pub(crate) use fused::Fused;
 pub use fused::{ConvEpilogue, conv2d_fused};
-pub use plan::set_winograd;
+pub(crate) use op::{Conv, Pass};
 pub use tengen_kernels::epilogue::Activation as ConvActivation;
+pub use winograd::set_winograd;
+pub(crate) use winograd::winograd_enabled;
 
 use super::reshape;
+use crate::op::{Attributes, Entry};
 use crate::{Result, Tensor, apply1, bail, ensure};
-use op::{Conv, Pass};
+
+pub(super) const OPERATORS: &[&[Entry]] = &[&[
+    Entry::of::<Conv>(&["conv2d", "conv_transpose2d", "conv2d_weight_gradient"]),
+    Entry::of::<Fused>(&["conv2d_fused"]),
+]];
 
 /// How the window of a convolution moves; pairs are (vertical, horizontal).
 ///
@@ -23,7 +27,7 @@ use op::{Conv, Pass};
 /// let same = ConvParams { padding: (1, 1), ..ConvParams::default() };
 /// assert_eq!(same.stride, (1, 1));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Attributes)]
 pub struct ConvParams {
     /// Step of the window, in pixels.
     pub stride: (usize, usize),

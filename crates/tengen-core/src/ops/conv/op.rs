@@ -1,20 +1,16 @@
 //! The operators: what they infer, which evaluation they take, their gradients.
 
-use super::plan::{Way, way};
-use super::{ConvEpilogue, ConvParams};
+use super::ConvParams;
 use crate::autograd::Gradient;
-use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
-use crate::ops::{cast::cast_raw, sum};
+use crate::op::{Attributes, Described, Grads, Meta, Metas, Op, Saves};
+use crate::ops::sum;
 use crate::shape::Shape;
-use crate::{DType, Element, Result, Tensor, apply1, bail, ensure, promote};
-use smallvec::{SmallVec, smallvec};
-use tengen_kernels::conv::{Geometry, Real};
-use tengen_kernels::epilogue::{Epilogue, finish};
+use crate::{DType, Result, Tensor, apply1, bail, ensure, promote};
 
 /// Which of the three a [`Conv`] computes, from which inputs. The first two take a third one, a bias
 /// for each channel of what they compute.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Pass {
+#[derive(Clone, Copy, PartialEq, Attributes)]
+pub(crate) enum Pass {
     /// image, filters → result
     Forward,
     /// result's gradient, filters → image's gradient, of the given height and width
@@ -24,8 +20,8 @@ pub(super) enum Pass {
 }
 
 /// Image `[n, c, h, w]`, filters `[k, c/groups, r, s]`, result `[n, k, oh, ow]`.
-#[derive(Clone, Copy)]
-pub(super) struct Conv {
+#[derive(Clone, Copy, Attributes)]
+pub(crate) struct Conv {
     pub params: ConvParams,
     pub pass: Pass,
 }
@@ -38,8 +34,8 @@ fn out_extent(n: usize, r: usize, stride: usize, padding: usize, dilation: usize
 }
 
 impl Conv {
-    /// Geometry of one group, and the shapes of image, filters and result.
-    fn geometry(&self, x: &[&Tensor]) -> Result<(Geometry, usize, [Shape; 3])> {
+    /// The shapes of image, filters and result.
+    fn shapes(&self, x: &[&Described]) -> Result<[Shape; 3]> {
         let p = &self.params;
         ensure!(
             p.groups > 0
@@ -105,16 +101,6 @@ impl Conv {
             expected.2,
             p.groups
         );
-        let g = Geometry {
-            c: per_group,
-            image,
-            k: k / p.groups,
-            filter,
-            out,
-            stride: p.stride,
-            padding: p.padding,
-            dilation: p.dilation,
-        };
         let fits = |n: usize, r: usize, o: usize, s, pad, dil| {
             out_extent(n, r, s, pad, dil).is_some_and(|e| e == o)
         };
@@ -124,75 +110,11 @@ impl Conv {
             Shape,
             "{name}: no image of {image:?} gives {out:?} under a filter of {filter:?} ({p:?})"
         );
-        let shapes = [
+        Ok([
             Shape::new(&[n, c, image.0, image.1])?,
             Shape::new(&[k, per_group, filter.0, filter.1])?,
             Shape::new(&[n, k, out.0, out.1])?,
-        ];
-        Ok((g, n, shapes))
-    }
-}
-
-impl<'a> ConvEpilogue<'a> {
-    /// For the kernels; operands are contiguous and of `T`.
-    pub(super) fn epilogue<T: Element>(&self) -> Result<Epilogue<'a, T>> {
-        Ok(Epilogue {
-            bias: self.bias.map(Tensor::as_slice::<T>).transpose()?,
-            residual: self.residual.map(Tensor::as_slice::<T>).transpose()?,
-            activation: self.activation.try_map(Tensor::as_slice::<T>)?,
-        })
-    }
-}
-
-impl Conv {
-    fn run<T: Real + Element>(
-        &self,
-        [a, b]: [&Tensor; 2],
-        after: &ConvEpilogue<'_>,
-        g: Geometry,
-        n: usize,
-        shape: Shape,
-    ) -> Result<Tensor> {
-        let way = way(self.pass, &g, T::DTYPE);
-        let empty = shape.numel() == 0 || a.numel() == 0 || b.numel() == 0;
-        let y = match (way, self.pass) {
-            _ if empty => Tensor::zeros(&shape, T::DTYPE)?,
-            (Way::Winograd, Pass::Forward) => return self.winograd(a, b, after, g, n, shape),
-            (Way::Direct, Pass::Forward | Pass::ToInput(..)) => {
-                return self.direct::<T>(a, b, after, g, n, shape);
-            }
-            (Way::Winograd, _) => self.winograd(a, b, &ConvEpilogue::default(), g, n, shape)?,
-            (Way::Direct, _) => self.direct_to_filter::<T>(a, b, g, n, shape)?,
-            (Way::Pointwise, _) => self.pointwise::<T>(a, b, g, n, shape)?,
-            (Way::Depthwise, Pass::ToFilter(..)) => {
-                self.depthwise_to_filter::<T>(a, b, g, n, shape)?
-            }
-            (Way::Depthwise, _) => self.depthwise::<T>(a, b, g, n, shape)?,
-        };
-        // SAFETY: `y` is new, initialised and this long, and no one else has it.
-        let sums = unsafe { std::slice::from_raw_parts_mut(y.ptr::<T>(), y.numel()) };
-        finish(sums, shape[1], shape[2] * shape[3], &after.epilogue::<T>()?);
-        Ok(y)
-    }
-
-    /// Evaluates for operands of which those after the first two follow the sums, as `after` says.
-    pub(super) fn eval_with(
-        &self,
-        x: &[&Tensor],
-        out: &[Meta],
-        after: impl for<'a> Fn(&[&'a Tensor]) -> Result<ConvEpilogue<'a>>,
-    ) -> Result<Tensors> {
-        let (g, n, _) = self.geometry(x)?;
-        let Meta { shape, dtype } = out[0];
-        let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
-        let x = x.iter().map(|x| cast_raw(x, wide)?.contiguous());
-        let x = x.collect::<Result<SmallVec<[Tensor; 5]>>>()?;
-        let x: SmallVec<[&Tensor; 5]> = x.iter().collect();
-        let (pair, after) = ([x[0], x[1]], after(&x)?);
-        Ok(smallvec![match wide {
-            DType::F64 => self.run::<f64>(pair, &after, g, n, shape)?,
-            _ => cast_raw(&self.run::<f32>(pair, &after, g, n, shape)?, dtype)?,
-        }])
+        ])
     }
 }
 
@@ -204,14 +126,17 @@ impl Op for Conv {
             Pass::ToFilter(..) => "conv2d_weight_gradient",
         }
     }
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == 2 || (inputs == 3 && !matches!(self.pass, Pass::ToFilter(..)))
+    }
 
-    fn promote(&self, x: &[&Tensor]) -> Result<Option<DType>> {
+    fn promote(&self, x: &[&Described]) -> Result<Option<DType>> {
         let dtype = promote(x.iter().map(|x| x.dtype()));
         Ok(Some(if dtype.is_float() { dtype } else { DType::F32 }))
     }
 
-    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
-        let (_, _, [image, filters, out]) = self.geometry(x)?;
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
+        let [image, filters, out] = self.shapes(x)?;
         let shape = match self.pass {
             Pass::Forward => out,
             Pass::ToInput(..) => image,
@@ -230,14 +155,8 @@ impl Op for Conv {
         Ok(Meta::one(shape, x[0].dtype()))
     }
 
-    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        self.eval_with(x, out, |x| {
-            Ok(ConvEpilogue { bias: x.get(2).copied(), ..ConvEpilogue::default() })
-        })
-    }
-
     fn saves(&self, _: DType) -> Saves {
-        Saves { inputs: 0b11, outputs: false }
+        Saves { inputs: 0b11, outputs: 0 }
     }
 
     fn grad(&self, g: &Gradient) -> Result<Grads> {

@@ -1,83 +1,63 @@
 //! Elements along an axis by index: gathered, scattered, added.
 
 use super::region::{Part, Parts, assign, region, zeros_of};
-use super::rows::Split;
-use super::{Failed, TASK, as_index, expect_index, out_of_range, with_indices};
+use super::{expect_axis, expect_index};
 use crate::autograd::Gradient;
-use crate::op::{Grads, Meta, Metas, Op, Saves, Tensors};
-use crate::ops::{cast, equal, select};
-use crate::raw::{bits, bits_mut, by_size};
+use crate::op::{Attributes, Described, Grads, Meta, Metas, Op, Saves};
+use crate::ops::{arange, cast, equal, expand_dims, reshape, select, squeeze};
 use crate::shape::{Shape, normalize_axis};
-use crate::{DType, Result, Tensor, apply1, bail, dispatch, ensure};
-use bytemuck::Pod;
-use smallvec::smallvec;
-use tengen_kernels::index::{self as kernels, OutOfRange};
-use tengen_kernels::pool;
-use tengen_kernels::pool::Shared;
+use crate::{DType, Result, Tensor, apply1, bail, ensure};
 
 /// Checks indices into `axis` of `x`, which have all its other extents.
-fn expect_along(op: &str, x: &Tensor, axis: usize, index: &Tensor) -> Result<()> {
-    expect_index(op, index)?;
+fn expect_along(
+    op: &str,
+    x: &Described,
+    axis: usize,
+    index: &Described,
+    floats: bool,
+) -> Result<()> {
+    if !floats {
+        expect_index(op, index)?;
+    }
+    expect_axis(op, axis, x)?;
     let fits = index.ndim() == x.ndim()
         && (0..x.ndim()).all(|d| d == axis || index.shape()[d] == x.shape()[d]);
     ensure!(fits, Shape, "{op}: indices {index} into axis {axis} do not fit {x}");
     Ok(())
 }
 
-/// Runs `f(first outer row, last)` for parts of the outer rows.
-fn for_outer(s: Split, picks: usize, f: impl Fn(usize, usize) + Sync) {
-    pool::for_ranges(s.outer, (TASK / (picks * s.inner).max(1)).max(1), f);
+/// `y[i] = x[index[i]]` along an axis.
+#[derive(Attributes)]
+pub(crate) struct Gather {
+    pub axis: usize,
+    /// Whether indices are classes, which do not count from the end.
+    pub classes: bool,
 }
 
-struct Gather(usize);
+impl Gather {
+    fn along(axis: usize) -> Gather {
+        Gather { axis, classes: false }
+    }
+
+    /// By classes, which may be floats if they are whole.
+    pub(super) fn classes(axis: usize) -> Gather {
+        Gather { axis, classes: true }
+    }
+}
 
 impl Op for Gather {
     fn name(&self) -> &'static str {
-        "gather"
+        if self.classes { "indexing_one_hot" } else { "gather" }
     }
-    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
-        expect_along(self.name(), x[0], self.0, x[1])?;
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == 2
+    }
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
+        expect_along(self.name(), x[0], self.axis, x[1], self.classes)?;
         Ok(Meta::one(*x[1].shape(), x[0].dtype()))
     }
-    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        fn run<U: Pod + Sync, I: kernels::Index>(
-            src: &[U],
-            s: Split,
-            index: &[I],
-            picks: usize,
-            y: *mut U,
-        ) -> Result<(), OutOfRange> {
-            let failed = Failed::default();
-            let (y, row, part) = (Shared(y), s.n * s.inner, picks * s.inner);
-            let gather = |src: &[U], at: usize, n: usize, picks: usize| {
-                // SAFETY: `y` is new and has as many elements as there are indices, of which each
-                // task has its own.
-                let dst = unsafe { std::slice::from_raw_parts_mut(y.at(at), n) };
-                let index = &index[at..at + n];
-                failed.note(kernels::gather(src, s.n, s.inner, index, picks, dst));
-            };
-            if s.outer == 1 {
-                pool::for_ranges(picks, (TASK / s.inner.max(1)).max(1), |from, to| {
-                    gather(src, from * s.inner, (to - from) * s.inner, to - from);
-                });
-            } else {
-                for_outer(s, picks, |from, to| {
-                    gather(&src[from * row..to * row], from * part, (to - from) * part, picks);
-                });
-            }
-            failed.first(index, s.n)
-        }
-        let (t, index) = (x[0].contiguous()?, as_index(x[1])?);
-        let y = Tensor::empty(out[0].shape, out[0].dtype)?;
-        let (s, picks) = (Split::at(t.shape(), self.0), index.shape()[self.0]);
-        by_size!(t.dtype(), U => with_indices!(index, i => {
-            run::<U, _>(bits(&t), s, i, picks, y.ptr::<u8>().cast())
-        }))
-        .map_err(|e| out_of_range(self.name(), e, self.0, x[0]))?;
-        Ok(smallvec![y])
-    }
     fn saves(&self, _: DType) -> Saves {
-        Saves { inputs: 0b10, outputs: false }
+        Saves { inputs: 0b10, outputs: 0 }
     }
     fn grad(&self, g: &Gradient) -> Result<Grads> {
         g.each(|k| {
@@ -85,7 +65,8 @@ impl Op for Gather {
             Ok(match k {
                 0 => {
                     let zeros = zeros_of(&shape, dtype)?;
-                    Some(apply1(ScatterAdd(self.0), &[&zeros, g.input(1)?, &g.dy(0)?])?)
+                    let index = cast(g.input(1)?, DType::I64)?;
+                    Some(apply1(ScatterAdd { axis: self.axis }, &[&zeros, &index, &g.dy(0)?])?)
                 }
                 _ => None,
             })
@@ -93,8 +74,8 @@ impl Op for Gather {
     }
 }
 
-fn expect_source(op: &str, axis: usize, x: &[&Tensor]) -> Result<Metas> {
-    expect_along(op, x[0], axis, x[1])?;
+fn expect_source(op: &str, axis: usize, x: &[&Described]) -> Result<Metas> {
+    expect_along(op, x[0], axis, x[1], false)?;
     let same = x[2].shape() == x[1].shape();
     ensure!(same, Shape, "{op}: the source {} has not the shape of the indices {}", x[2], x[1]);
     if x[2].dtype() != x[0].dtype() {
@@ -103,49 +84,24 @@ fn expect_source(op: &str, axis: usize, x: &[&Tensor]) -> Result<Metas> {
     Ok(Meta::one(*x[0].shape(), x[0].dtype()))
 }
 
-/// Hands outer rows of `y`, indices and source to `f` on several threads.
-fn by_rows<T: Copy + Send + Sync, I: kernels::Index>(
-    y: &mut [T],
-    s: Split,
-    index: &[I],
-    picks: usize,
-    source: &[T],
-    f: impl Fn(&mut [T], &[I], &[T]) -> Result<(), OutOfRange> + Sync,
-) -> Result<(), OutOfRange> {
-    kernels::check_indices(index, s.n)?;
-    let (row, part, p) = (s.n * s.inner, picks * s.inner, Shared(y.as_mut_ptr()));
-    for_outer(s, picks, |from, to| {
-        // SAFETY: each task has its outer rows of `y` to itself.
-        let y = unsafe { std::slice::from_raw_parts_mut(p.at(from * row), (to - from) * row) };
-        let done = f(y, &index[from * part..to * part], &source[from * part..to * part]);
-        debug_assert!(done.is_ok());
-    });
-    Ok(())
+/// `y[index[i]] = source[i]` along an axis.
+#[derive(Attributes)]
+pub(crate) struct Scatter {
+    pub axis: usize,
 }
-
-struct Scatter(usize);
 
 impl Op for Scatter {
     fn name(&self) -> &'static str {
         "scatter"
     }
-    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
-        expect_source(self.name(), self.0, x)
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == 3
     }
-    fn eval(&self, x: &[&Tensor], _: &[Meta]) -> Result<Tensors> {
-        let mut y = x[0].copy()?;
-        let (index, source) = (as_index(x[1])?, x[2].contiguous()?);
-        let (s, picks) = (Split::at(y.shape(), self.0), index.shape()[self.0]);
-        by_size!(y.dtype(), U => with_indices!(index, i => {
-            by_rows(bits_mut::<U>(&mut y)?, s, i, picks, bits(&source), |y, i, source| {
-                kernels::scatter(y, s.n, s.inner, i, picks, source)
-            })
-        }))
-        .map_err(|e| out_of_range(self.name(), e, self.0, x[0]))?;
-        Ok(smallvec![y])
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
+        expect_source(self.name(), self.axis, x)
     }
     fn saves(&self, _: DType) -> Saves {
-        Saves { inputs: 0b10, outputs: false }
+        Saves { inputs: 0b10, outputs: 0 }
     }
     fn grad(&self, g: &Gradient) -> Result<Grads> {
         let (dy, index) = (g.dy(0)?, g.input(1)?);
@@ -153,12 +109,12 @@ impl Op for Scatter {
             Ok(match k {
                 0 => {
                     let zeros = zeros_of(index.shape(), dy.dtype())?;
-                    Some(apply1(Scatter(self.0), &[&dy, index, &zeros])?)
+                    Some(apply1(Scatter { axis: self.axis }, &[&dy, index, &zeros])?)
                 }
                 2 => {
-                    let d = apply1(Gather(self.0), &[&dy, index])?;
+                    let d = apply1(Gather::along(self.axis), &[&dy, index])?;
                     let zero = Tensor::zeros(&[], d.dtype())?;
-                    Some(select(&winners(index, &g.input_meta(0).shape, self.0)?, &d, &zero)?)
+                    Some(select(&winners(index, &g.input_meta(0).shape, self.axis)?, &d, &zero)?)
                 }
                 _ => None,
             })
@@ -168,46 +124,38 @@ impl Op for Scatter {
 
 /// Which indices are not overwritten by an equal one after them.
 fn winners(index: &Tensor, shape: &Shape, axis: usize) -> Result<Tensor> {
-    let mut order = Tensor::empty(*index.shape(), DType::I64)?;
-    order.as_mut_slice::<i64>()?.iter_mut().enumerate().for_each(|(k, o)| *o = k as i64);
-    let placed = apply1(Scatter(axis), &[&zeros_of(shape, DType::I64)?, index, &order])?;
-    equal(&apply1(Gather(axis), &[&placed, index])?, &order)
+    let order = arange(0, index.numel() as i64, 1, DType::I64)?;
+    let order = reshape(&order, index.shape())?;
+    let placed = apply1(Scatter { axis }, &[&zeros_of(shape, DType::I64)?, index, &order])?;
+    equal(&apply1(Gather::along(axis), &[&placed, index])?, &order)
 }
 
-struct ScatterAdd(usize);
+/// `y[index[i]] += source[i]` along an axis.
+#[derive(Attributes)]
+pub(crate) struct ScatterAdd {
+    pub axis: usize,
+}
 
 impl Op for ScatterAdd {
     fn name(&self) -> &'static str {
         "scatter_add"
     }
-    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
-        ensure!(x[0].dtype() != DType::Bool, DType, "scatter_add: {} cannot be added to", x[0]);
-        expect_source(self.name(), self.0, x)
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == 3
     }
-    fn eval(&self, x: &[&Tensor], _: &[Meta]) -> Result<Tensors> {
-        let mut y = x[0].copy()?;
-        let (index, source) = (as_index(x[1])?, x[2].contiguous()?);
-        let (s, picks) = (Split::at(y.shape(), self.0), index.shape()[self.0]);
-        dispatch!(y.dtype(), [U8, I8, I16, I32, I64, F16, BF16, F32, F64], T => {
-            let source = source.as_slice::<T>()?;
-            with_indices!(index, i => {
-                by_rows(y.as_mut_slice::<T>()?, s, i, picks, source, |y, i, source| {
-                    kernels::scatter_add(y, s.n, s.inner, i, picks, source)
-                })
-            })
-        }, else Ok(()))
-        .map_err(|e| out_of_range(self.name(), e, self.0, x[0]))?;
-        Ok(smallvec![y])
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
+        ensure!(x[0].dtype() != DType::Bool, DType, "scatter_add: {} cannot be added to", x[0]);
+        expect_source(self.name(), self.axis, x)
     }
     fn saves(&self, _: DType) -> Saves {
-        Saves { inputs: 0b10, outputs: false }
+        Saves { inputs: 0b10, outputs: 0 }
     }
     fn grad(&self, g: &Gradient) -> Result<Grads> {
         let dy = g.dy(0)?;
         g.each(|k| {
             Ok(match k {
                 0 => Some(dy.clone()),
-                2 => Some(apply1(Gather(self.0), &[&dy, g.input(1)?])?),
+                2 => Some(apply1(Gather::along(self.axis), &[&dy, g.input(1)?])?),
                 _ => None,
             })
         })
@@ -248,9 +196,16 @@ fn reach(op: &str, x: &Tensor, axis: usize, index: &Tensor) -> Result<Option<Par
 pub fn gather(x: &Tensor, axis: isize, index: &Tensor) -> Result<Tensor> {
     let axis = normalize_axis("gather", axis, x.ndim())?;
     match reach("gather", x, axis, index)? {
-        None => apply1(Gather(axis), &[x, index]),
-        Some(parts) => apply1(Gather(axis), &[&region(x, &parts)?, index]),
+        None => apply1(Gather::along(axis), &[x, index]),
+        Some(parts) => apply1(Gather::along(axis), &[&region(x, &parts)?, index]),
     }
+}
+
+/// The element that each label names along `axis`, without that axis.
+pub(crate) fn label_of(x: &Tensor, axis: usize, label: &Tensor) -> Result<Tensor> {
+    let at = [axis as isize];
+    let y = apply1(Gather::classes(axis), &[x, &expand_dims(&label.detach(), &at)?])?;
+    squeeze(&y, Some(&at))
 }
 
 fn place<O: Op>(op: O, x: &Tensor, axis: usize, index: &Tensor, source: &Tensor) -> Result<Tensor> {
@@ -269,7 +224,7 @@ fn place<O: Op>(op: O, x: &Tensor, axis: usize, index: &Tensor, source: &Tensor)
 /// As [`gather`]; Shape: the source has not the shape of the index.
 pub fn scatter(x: &Tensor, axis: isize, index: &Tensor, source: &Tensor) -> Result<Tensor> {
     let axis = normalize_axis("scatter", axis, x.ndim())?;
-    place(Scatter(axis), x, axis, index, source)
+    place(Scatter { axis }, x, axis, index, source)
 }
 
 /// `x` with elements added along `axis`, in the order of the indices; otherwise as [`scatter`].
@@ -278,5 +233,5 @@ pub fn scatter(x: &Tensor, axis: isize, index: &Tensor, source: &Tensor) -> Resu
 /// As [`scatter`].
 pub fn scatter_add(x: &Tensor, axis: isize, index: &Tensor, source: &Tensor) -> Result<Tensor> {
     let axis = normalize_axis("scatter_add", axis, x.ndim())?;
-    place(ScatterAdd(axis), x, axis, index, source)
+    place(ScatterAdd { axis }, x, axis, index, source)
 }

@@ -2,12 +2,11 @@
 
 use super::plan::{Index, Plan};
 use super::region::{assign, assign_in_place, region};
-use super::rows::{Split, put, put_in_place};
+use super::rows::{Put, put};
 use super::take;
-use crate::autograd::is_recording;
 use crate::ops::{broadcast_to, cast, reshape, transpose};
 use crate::shape::{MAX_DIMS, Shape};
-use crate::{Result, Tensor, ensure};
+use crate::{Result, Tensor, apply_in_place, ensure};
 use smallvec::SmallVec;
 
 type Axes = SmallVec<[isize; MAX_DIMS]>;
@@ -156,19 +155,15 @@ fn replaced(x: &Tensor, index: &[Index], value: &Tensor) -> Result<Tensor> {
     let merge = Merge::new(&plan, view.shape())?;
     let linear = plan.linear(view.shape())?;
     let source = move_axes(&value, plan.place, plan.picks.len(), merge.axis)?;
-    let y = merge.back(&put(&merge.forward(&view)?, merge.axis, &linear, &source)?)?;
+    let y = merge.back(&put(&merge.forward(&view)?, merge.axis, 1, &linear, &source)?)?;
     if plan.whole { Ok(y) } else { assign(x, &plan.parts, &y) }
 }
 
-/// [`setitem`] to `x` itself: without a copy where this is its only handle and nothing is recorded.
+/// [`setitem`] to `x` itself: without a copy where this is its only handle.
 ///
 /// # Errors
 /// As [`setitem`]; `x` is left as it was.
 pub fn setitem_in_place(x: &mut Tensor, index: &[Index], value: &Tensor) -> Result<()> {
-    if is_recording() {
-        *x = setitem(x, index, value)?;
-        return Ok(());
-    }
     let plan = Plan::new("setitem", x, index)?;
     let value = fit(&plan, x, value)?;
     if plan.arrays.is_empty() {
@@ -181,5 +176,6 @@ pub fn setitem_in_place(x: &mut Tensor, index: &[Index], value: &Tensor) -> Resu
     };
     let linear = plan.linear(x.shape())?;
     let source = move_axes(&value, plan.place, plan.picks.len(), merge.axis)?;
-    put_in_place(x, Split::at(&merge.merged, merge.axis), &linear, &source)
+    let count = x.ndim() + 1 - merge.merged.len();
+    apply_in_place(Put { axis: merge.axis, count }, x, &[&linear, &source])
 }

@@ -1,24 +1,54 @@
 //! Selection by condition, and classes as vectors.
 
-use super::{as_index, expect_index, gather, take, with_indices};
-use crate::op::{Meta, Metas, Op, Tensors};
-use crate::ops::{expand_dims, not_equal, reshape, squeeze};
-use crate::raw::bits;
+use super::{Gather, expect_index, take};
+use crate::op::{Attributes, Described, Meta, Metas, Op};
+use crate::ops::{expand_dims, floor_div, modulo, not_equal, reshape, squeeze};
 use crate::shape::{MAX_DIMS, Shape, normalize_axis};
-use crate::{DType, Result, Tensor, apply1, bail, ensure};
-use smallvec::{SmallVec, smallvec};
-use tengen_kernels::index::{self as kernels, Index};
+use crate::{DType, Result, Tensor, apply1, ensure};
+use smallvec::SmallVec;
 
-/// The positions in row-major order of the true elements of a bool tensor; i32.
+/// How many elements of a bool tensor are true: an i64 without dimensions.
+#[derive(Attributes)]
+pub(crate) struct CountNonzero {}
+
+impl Op for CountNonzero {
+    fn name(&self) -> &'static str {
+        "count_nonzero"
+    }
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
+        ensure!(x[0].dtype() == DType::Bool, DType, "the mask must be bool, not {}", x[0]);
+        Ok(Meta::one(Shape::default(), DType::I64))
+    }
+}
+
+/// The positions in row-major order of the `count` true elements of a bool tensor; i32.
+#[derive(Attributes)]
+pub(crate) struct Positions {
+    pub count: usize,
+}
+
+impl Op for Positions {
+    fn name(&self) -> &'static str {
+        "positions"
+    }
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
+        ensure!(x[0].dtype() == DType::Bool, DType, "the mask must be bool, not {}", x[0]);
+        let fits = i32::try_from(x[0].numel()).is_ok();
+        ensure!(fits, Unsupported, "positions in {} do not fit int32", x[0]);
+        let (count, x) = (self.count, x[0]);
+        ensure!(count <= x.numel(), Value, "{x} has no {count} elements that are true");
+        Ok(Meta::one(Shape::new(&[count])?, DType::I32))
+    }
+}
+
+/// The positions in row-major order of the true elements of a bool tensor; i32. How many there are
+/// is read from the mask, which must have its value.
 pub(super) fn positions(op: &str, mask: &Tensor) -> Result<Tensor> {
-    ensure!(mask.dtype() == DType::Bool, DType, "{op}: the mask must be bool, not {mask}");
-    let fits = i32::try_from(mask.numel()).is_ok();
-    ensure!(fits, Unsupported, "{op}: positions in {mask} do not fit int32");
-    let mask = mask.contiguous()?;
-    let bytes = bits::<u8>(&mask);
-    let mut out = Tensor::empty(Shape::new(&[kernels::count_nonzero(bytes)])?, DType::I32)?;
-    kernels::nonzero(bytes, 0, out.as_mut_slice::<i32>()?);
-    Ok(out)
+    let find = || {
+        let count = apply1(CountNonzero {}, &[mask])?.item_as::<i64>()? as usize;
+        apply1(Positions { count }, &[mask])
+    };
+    find().map_err(|e| e.context(op))
 }
 
 /// Where `x` is not 0 (or true): one int32 tensor of indices per axis, in row-major order of the
@@ -41,15 +71,12 @@ pub fn nonzero(x: &Tensor) -> Result<SmallVec<[Tensor; MAX_DIMS]>> {
         dtype => not_equal(x, &Tensor::zeros(&[], dtype)?)?,
     };
     let flat = positions("nonzero", &mask)?;
-    let flat = flat.as_slice::<i32>()?;
+    let strides = x.shape().contiguous_strides();
     (0..x.ndim())
         .map(|d| {
-            let inner: usize = x.shape()[d + 1..].iter().product();
-            let mut at = Tensor::empty(Shape::new(&[flat.len()])?, DType::I32)?;
-            for (a, p) in at.as_mut_slice::<i32>()?.iter_mut().zip(flat) {
-                *a = (*p as usize / inner.max(1) % x.shape()[d].max(1)) as i32;
-            }
-            Ok(at.to_device(x.device()))
+            let inner = Tensor::full(&[], strides[d].max(1) as i64, DType::I32)?;
+            let extent = Tensor::full(&[], x.shape()[d].max(1) as i64, DType::I32)?;
+            modulo(&floor_div(&flat, &inner)?, &extent)
         })
         .collect()
 }
@@ -65,43 +92,22 @@ pub fn cond_take(mask: &Tensor, x: &Tensor) -> Result<(Tensor, Tensor)> {
     Ok((take(&reshape(x, &[x.numel()])?, 0, &at)?, at))
 }
 
-struct OneHot(usize);
+/// Classes as rows of zeros and a one.
+#[derive(Attributes)]
+pub(crate) struct OneHot {
+    pub classes: usize,
+}
 
 impl Op for OneHot {
     fn name(&self) -> &'static str {
         "one_hot"
     }
-    fn infer(&self, x: &[&Tensor]) -> Result<Metas> {
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
         expect_index(self.name(), x[0])?;
         let mut dims: SmallVec<[usize; MAX_DIMS]> = x[0].shape()[..].into();
-        dims.push(self.0);
+        dims.push(self.classes);
         Ok(Meta::one(Shape::new(&dims)?, DType::I32))
     }
-    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        let mut y = Tensor::zeros(&out[0].shape, DType::I32)?;
-        if out[0].shape.numel() == 0 {
-            return Ok(smallvec![y]);
-        }
-        let index = as_index(x[0])?;
-        expect_in_range(self.name(), &index, self.0, "the number of classes")?;
-        let rows = y.as_mut_slice::<i32>()?.chunks_exact_mut(self.0);
-        with_indices!(index, i => {
-            rows.zip(i).for_each(|(row, i)| row[*i as usize] = 1);
-        });
-        Ok(smallvec![y])
-    }
-}
-
-/// Checks that indices, as of [`as_index`], are in 0..n: classes do not count from the end.
-fn expect_in_range(op: &str, index: &Tensor, n: usize, what: &str) -> Result<()> {
-    let bad = with_indices!(index, i => {
-        let outside = |i: &&_| usize::try_from(**i).map_or(true, |i| i >= n);
-        i.iter().find(outside).map(|i| i.to_i64())
-    });
-    if let Some(i) = bad {
-        bail!(Index, "{op}: index {i} is not in 0..{n}, {what}");
-    }
-    Ok(())
 }
 
 /// A new last axis of extent `classes` that is 1 at the index and 0 elsewhere; int32.
@@ -117,7 +123,7 @@ fn expect_in_range(op: &str, index: &Tensor, n: usize, what: &str) -> Result<()>
 /// Index: an index is not in 0..classes. DType: the indices are not integers. Memory: the result
 /// cannot be had.
 pub fn one_hot(index: &Tensor, classes: usize) -> Result<Tensor> {
-    apply1(OneHot(classes), &[index])
+    apply1(OneHot { classes }, &[index])
 }
 
 /// One element of every line along `axis`: `y[i, k] = src[i, index[i, k], k]` for `axis` 1 of 3. The
@@ -135,14 +141,13 @@ pub fn indexing_one_hot(
 ) -> Result<Tensor> {
     const NAME: &str = "indexing_one_hot";
     let a = normalize_axis(NAME, axis, src.ndim())?;
-    expect_index(NAME, index)?;
+    ensure!(index.dtype().is_int(), DType, "{NAME}: indices must be integers, not {index}");
     let wanted = src.shape().without(a);
     ensure!(
         *index.shape() == wanted,
         Shape,
         "{NAME}: indices {index} into axis {a} of {src} need shape {wanted}"
     );
-    expect_in_range(NAME, &as_index(index)?, src.shape()[a], "the extent of the axis")?;
-    let y = gather(src, a as isize, &expand_dims(index, &[a as isize])?)?;
+    let y = apply1(Gather::classes(a), &[src, &expand_dims(index, &[a as isize])?])?;
     if keepdims { Ok(y) } else { squeeze(&y, Some(&[a as isize])) }
 }

@@ -7,95 +7,59 @@ mod plan;
 mod region;
 mod rows;
 
+pub(crate) use gather::{Gather, Scatter, ScatterAdd, label_of};
 pub use gather::{gather, scatter, scatter_add};
 pub use item::{getitem, setitem, setitem_in_place};
+pub(crate) use mask::{CountNonzero, OneHot, Positions};
 pub use mask::{cond_take, indexing_one_hot, nonzero, one_hot};
 pub use plan::Index;
-pub(crate) use region::{Part, Parts, assign, region, zeros_of};
+pub(crate) use plan::RavelIndex;
+pub(crate) use region::{Assign, Part, Parts, Region, assign, region, zeros_of};
+pub(crate) use rows::{IndexAdd, Put, Take};
 pub use rows::{index_add, take};
 
-use crate::ops::cast::cast_raw;
-use crate::{DType, Error, ErrorKind, Result, Scalar, Tensor, bail, dispatch, ensure};
-use std::sync::atomic::{AtomicBool, Ordering};
-use tengen_kernels::index::{self as kernels, OutOfRange};
+use crate::op::{Described, Entry};
+use crate::shape::Shape;
+use crate::{Error, ErrorKind, Result, ensure};
+use std::fmt::Display;
 
-/// Elements that one task moves.
-const TASK: usize = 1 << 14;
+pub(super) const OPERATORS: &[&[Entry]] = &[&[
+    Entry::of::<Region>(&["getitem"]),
+    Entry::of::<Assign>(&["setitem"]),
+    Entry::of::<Take>(&["take"]),
+    Entry::of::<IndexAdd>(&["index_add"]),
+    Entry::of::<Put>(&["put"]),
+    Entry::of::<Gather>(&["gather", "indexing_one_hot"]),
+    Entry::of::<Scatter>(&["scatter"]),
+    Entry::of::<ScatterAdd>(&["scatter_add"]),
+    Entry::of::<RavelIndex>(&["ravel_index"]),
+    Entry::of::<OneHot>(&["one_hot"]),
+    Entry::of::<CountNonzero>(&["count_nonzero"]),
+    Entry::of::<Positions>(&["positions"]),
+]];
 
-fn expect_index(op: &str, index: &Tensor) -> Result<()> {
+fn expect_index(op: &str, index: &Described) -> Result<()> {
     ensure!(index.dtype().is_int(), DType, "{op}: indices must be integers, not {index}");
     Ok(())
 }
 
-/// An index tensor as i32 or i64, contiguous.
-fn as_index(index: &Tensor) -> Result<Tensor> {
-    match index.dtype() {
-        DType::I32 | DType::I64 => Ok(index.contiguous()?.detach()),
-        _ => cast_raw(index, DType::I32),
-    }
+fn expect_axis(op: &str, axis: usize, x: &Described) -> Result<()> {
+    ensure!(axis < x.ndim(), Index, "{op}: {x} has no axis {axis}");
+    Ok(())
 }
 
-/// Labels, each one of `n` classes, as i32; floats have to be whole. None counts from the end.
-pub(crate) fn classes(op: &str, labels: &Tensor, n: usize) -> Result<Tensor> {
-    let expect = |v: Scalar| {
-        let Some(c) = v.exactly::<i64>() else {
-            bail!(Value, "{op}: label {v} is no integer ({labels})")
-        };
-        let inside = usize::try_from(c).is_ok_and(|c| c < n && i32::try_from(c).is_ok());
-        ensure!(inside, Index, "{op}: label {c} is not in 0..{n}, the number of classes");
-        Ok(())
-    };
-    dispatch!(labels.dtype(), T => {
-        let labels = labels.contiguous()?;
-        labels.as_slice::<T>()?.iter().try_for_each(|v| expect(Scalar::of(*v)))
-    })?;
-    cast_raw(labels, DType::I32)
-}
-
-/// Runs a block with the elements of an [`as_index`] tensor as a slice.
-macro_rules! with_indices {
-    ($index:expr, $i:ident => $body:expr) => {
-        if $index.dtype() == $crate::DType::I64 {
-            let $i = $index.as_slice::<i64>()?;
-            $body
-        } else {
-            let $i = $index.as_slice::<i32>()?;
-            $body
-        }
-    };
-}
-use with_indices;
-
-/// Whether any task found an index out of range.
-#[derive(Default)]
-struct Failed(AtomicBool);
-
-impl Failed {
-    /// Takes note of a task's outcome.
-    fn note(&self, done: std::result::Result<(), OutOfRange>) {
-        if done.is_err() {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// The first index that is out of range of `n`, whichever task found one first.
-    fn first<I: kernels::Index>(
-        self,
-        index: &[I],
-        n: usize,
-    ) -> std::result::Result<(), OutOfRange> {
-        if self.0.into_inner() { kernels::check_indices(index, n) } else { Ok(()) }
-    }
-}
-
+/// That an index is not in the axis of `x`, of this shape.
 #[cold]
-fn out_of_range(op: &str, e: OutOfRange, axis: usize, x: &Tensor) -> Error {
-    let extent = x.shape()[axis];
+pub(crate) fn out_of_range(
+    op: &str,
+    index: i64,
+    axis: usize,
+    shape: &Shape,
+    x: impl Display,
+) -> Error {
+    let extent = shape[axis];
     Error::new(
         ErrorKind::Index,
-        format!(
-            "{op}: index {} is out of range for axis {axis} of extent {extent} (x: {x})",
-            e.index
-        ),
+        format!("{op}: index {index} is out of range for axis {axis} of extent {extent} (x: {x})"),
     )
 }

@@ -2,12 +2,11 @@
 
 use super::mask::positions;
 use super::region::{Part, Parts, is_whole, shape_of};
-use super::{as_index, expect_index, out_of_range, with_indices};
-use crate::elementwise::expand;
+use super::{expect_index, out_of_range};
+use crate::op::{Attributes, Described, Meta, Metas, Op, describe};
 use crate::shape::{MAX_DIMS, Shape, broadcast};
-use crate::{DType, Result, Tensor, bail, ensure};
+use crate::{DType, Result, Tensor, apply1, bail, ensure};
 use smallvec::SmallVec;
-use tengen_kernels::index::{Index as _, check_indices};
 
 /// One item of an index, as NumPy has them.
 #[derive(Clone, Debug)]
@@ -133,7 +132,7 @@ impl Plan {
                     axis += 1;
                 }
                 Index::Tensor(t) if is_int(item) => {
-                    expect_index(op, t)?;
+                    expect_index(op, describe(&[t])[0])?;
                     plan.parts.push(at(op, t.item_as::<i64>()?, axis, x)?);
                     axis += 1;
                 }
@@ -196,19 +195,36 @@ impl Plan {
         if let [only] = &self.arrays[..] {
             return Ok(only.index.clone());
         }
-        let mut all = Tensor::full(&self.picks, 0, DType::I64)?;
-        let sum = all.as_mut_slice::<i64>()?;
-        for a in &self.arrays {
-            let n = view[a.axis..a.axis + a.count].iter().product::<usize>() as i64;
-            let index = expand(&a.index, &self.picks).contiguous()?;
-            with_indices!(index, i => {
-                for (s, i) in sum.iter_mut().zip(i) {
-                    let i = i.to_i64();
-                    *s = *s * n + if i < 0 { i + n } else { i };
-                }
-            });
+        let extent = |a: &Array| view[a.axis..a.axis + a.count].iter().product();
+        let extents: SmallVec<[usize; MAX_DIMS]> = self.arrays.iter().map(extent).collect();
+        let arrays: SmallVec<[&Tensor; 4]> = self.arrays.iter().map(|a| &a.index).collect();
+        apply1(RavelIndex { extents: Shape::new(&extents)? }, &arrays)
+    }
+}
+
+/// Indices into axes of these extents, broadcast together → indices into all of them seen as one;
+/// i64. An index may count from the end of its axis.
+#[derive(Attributes)]
+pub(crate) struct RavelIndex {
+    pub extents: Shape,
+}
+
+impl Op for RavelIndex {
+    fn name(&self) -> &'static str {
+        "ravel_index"
+    }
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == self.extents.len()
+    }
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
+        let (count, given) = (self.extents.len(), x.len());
+        ensure!(count == given, Value, "getitem: {given} index arrays for {count} axes");
+        let mut shape = Shape::default();
+        for index in x {
+            expect_index("getitem", index)?;
+            shape = broadcast("getitem: index arrays", &shape, index.shape())?;
         }
-        Ok(all)
+        Ok(Meta::one(shape, DType::I64))
     }
 }
 
@@ -226,19 +242,18 @@ fn is_int(index: &Index) -> bool {
 }
 
 fn at(op: &str, i: i64, axis: usize, x: &Tensor) -> Result<Part> {
-    let n = x.shape()[axis];
-    check_indices(&[i], n).map_err(|e| out_of_range(op, e, axis, x))?;
-    Ok(Part::At((if i < 0 { i + n as i64 } else { i }) as usize))
+    let n = x.shape()[axis] as i64;
+    if !(-n..n).contains(&i) {
+        return Err(out_of_range(op, i, axis, x.shape(), x));
+    }
+    Ok(Part::At(i.rem_euclid(n) as usize))
 }
 
-/// An index tensor as checked integers, and for how many axes of the view it stands.
+/// An index tensor as integers, and for how many axes of the view it stands.
 fn array_of(op: &str, t: &Tensor, axis: usize, x: &Tensor) -> Result<(Tensor, usize)> {
     if t.dtype() != DType::Bool {
-        expect_index(op, t)?;
-        let index = as_index(t)?;
-        with_indices!(index, i => check_indices(i, x.shape()[axis]))
-            .map_err(|e| out_of_range(op, e, axis, x))?;
-        return Ok((index, 1));
+        expect_index(op, describe(&[t])[0])?;
+        return Ok((t.detach(), 1));
     }
     let covered = &x.shape()[axis..axis + t.ndim()];
     if t.shape() != covered {

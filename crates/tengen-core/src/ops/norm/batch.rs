@@ -1,14 +1,13 @@
 //! Batch normalisation.
 
 use super::fused::{Over, arithmetic, normalize, scalar};
-use crate::elementwise::{Elementwise, MapOp};
-use crate::op::{Saves, Tensors};
+use crate::op::{Entry, Saves, Tensors};
 use crate::ops::{add, cast, div, mean, mul, neg, reshape, sqrt, square, sub};
 use crate::shape::MAX_DIMS;
-use crate::{DType, Result, Tensor, apply1, ensure};
+use crate::{DType, Result, Tensor, ensure};
 use smallvec::{SmallVec, smallvec};
-use tengen_kernels::lanes::Num;
-use tengen_kernels::map::Map;
+
+pub(super) const OPERATORS: &[Entry] = MAPS;
 
 /// Batch normalisation in training: for every channel (axis 1), y = (x − m)/√(v + ε)·weight + bias
 /// with the channel's mean m and population variance v in this batch. Gives y, m, and the unbiased
@@ -84,22 +83,13 @@ fn batch_norm_composed(
     Ok(smallvec![y, reshape(&centre, &[c])?, reshape(&var, &[c])?])
 }
 
-/// y = x·scale + shift
-#[derive(Clone, Copy)]
-struct ScaleShift;
-impl Map<3> for ScaleShift {
-    #[inline(always)]
-    fn f<L: Num>(&self, [x, scale, shift]: [L; 3]) -> L {
-        x.mul(scale).add(shift)
+crate::ops::map! {
+    /// x·scale + shift, elementwise.
+    scale_shift = ScaleShift(x, scale, shift) {
+        f = x.mul(scale).add(shift);
+        df(dy) = [dy.mul(scale), dy.mul(x), dy];
+        saves = Saves { inputs: 0b011, outputs: 0 };
     }
-    #[inline(always)]
-    fn df<L: Num>(&self, [x, scale, _]: [L; 3], dy: L) -> [L; 3] {
-        [dy.mul(scale), dy.mul(x), dy]
-    }
-}
-impl Elementwise<3> for ScaleShift {
-    const NAME: &'static str = "batch_norm";
-    const SAVES: Saves = Saves { inputs: 0b011, outputs: false };
 }
 
 /// Batch normalisation in evaluation: y = (x − mean)/√(var + ε)·weight + bias for every channel,
@@ -143,5 +133,5 @@ pub fn batch_norm_eval(
         shift = add(&shift, &vector("bias", b)?)?;
     }
     let (scale, shift) = (cast(&scale, x.dtype())?, cast(&shift, x.dtype())?);
-    apply1(MapOp(ScaleShift), &[&x, &scale, &shift])
+    scale_shift(&x, &scale, &shift)
 }

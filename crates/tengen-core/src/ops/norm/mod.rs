@@ -6,10 +6,24 @@ mod fused;
 pub use batch::{batch_norm_eval, batch_norm_train};
 
 use super::transpose;
+use crate::op::Entry;
 use crate::op::Tensors;
 use crate::shape::{MAX_DIMS, normalize_axis};
 use crate::{Result, Tensor, ensure};
-use fused::{Over, normalize};
+use fused::normalize;
+pub(crate) use fused::{Norm, NormGradient, Over};
+
+pub(super) const OPERATORS: &[&[Entry]] = &[
+    &[
+        Entry::of::<Norm>(&["batch_norm", "group_norm", "layer_norm"]),
+        Entry::of::<NormGradient>(&[
+            "batch_norm_gradient",
+            "group_norm_gradient",
+            "layer_norm_gradient",
+        ]),
+    ],
+    batch::OPERATORS,
+];
 
 /// Layer normalisation: y = (x − m)/√(v + ε)·weight + bias with mean and population variance over
 /// the last axes, whose extents are `normalized_shape`; `weight` and `bias` have that shape.

@@ -4,14 +4,18 @@
 //! gradient in operators. Stacks of layers and single steps are composed of it here.
 
 mod layer;
-mod matrix;
 mod unrolled;
 
 use super::{add, concat, dropout, reshape, split_at};
-use crate::op::Tensors;
+use crate::op::{Entry, Tensors};
 use crate::{Error, ErrorKind, Result, Tensor, apply, bail, ensure};
-use layer::{Cell, Layer};
+pub(crate) use layer::{C, Cell, H, Layer, LayerGradient, W, WH, X};
 pub use tengen_kernels::recurrent::Activation;
+
+pub(super) const OPERATORS: &[&[Entry]] = &[&[
+    Entry::of::<Layer>(&["rnn", "lstm"]),
+    Entry::of::<LayerGradient>(&["rnn_gradient", "lstm_gradient"]),
+]];
 
 /// The settings of [`rnn`] and [`lstm`].
 ///
@@ -195,7 +199,10 @@ fn run(
     let mut inputs = vec![x, &weights.ih, &weights.hh];
     inputs.extend(before);
     inputs.extend(&weights.bias);
-    apply(Layer::new(cell, reverse, weights.bias.is_some()), &inputs)
+    let layer = Layer { cell, reverse, bias: weights.bias.is_some() };
+    let mut results = apply(layer, &inputs)?;
+    results.truncate(layer.visible());
+    Ok(results)
 }
 
 fn few() -> Error {

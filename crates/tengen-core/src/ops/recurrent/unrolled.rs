@@ -1,8 +1,7 @@
 //! The gradient in operators, for gradients of gradients: the steps unrolled.
 
-use super::layer::{C, Cell, H, Layer, W, WH, X};
-use crate::autograd::Gradient;
-use crate::op::{Grads, Tensors};
+use super::layer::{C, Cell, H, LayerGradient, W, WH, X};
+use crate::op::Tensors;
 use crate::ops::{
     add, cast, concat, matmul, mul, relu, reshape, sigmoid, split, square, stack, sub, sum, tanh,
 };
@@ -38,9 +37,13 @@ fn quarters(z: &Tensor) -> Result<[Tensor; 4]> {
     Tensors::into_vec(split(z, 4, -1)?).try_into().map_err(few)
 }
 
-pub(super) fn unrolled(layer: &Layer, g: &Gradient) -> Result<Grads> {
-    let dtype = if g.input_meta(X).dtype == DType::F64 { DType::F64 } else { DType::F32 };
-    let input = |k: usize| cast(g.input(k)?, dtype);
+/// [`LayerGradient`] in operators, which compute the steps again.
+pub(super) fn unrolled(op: &LayerGradient, inputs: &[&Tensor]) -> Result<Tensors> {
+    let layer = &op.layer;
+    let dtype = if inputs[X].dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+    let input = |k: usize| cast(inputs[k], dtype);
+    // The gradients to the visible results come last.
+    let dy = |k: usize| cast(inputs[inputs.len() - layer.visible() + k], dtype);
     let (x, w, wh) = (input(X)?, input(W)?, input(WH)?);
     let mut z = matmul(&x, &w, false, true)?;
     if let Some(k) = layer.bias_at() {
@@ -80,15 +83,14 @@ pub(super) fn unrolled(layer: &Layer, g: &Gradient) -> Result<Grads> {
         };
         steps[*t] = Some(Step { before, inside });
     }
-    let dy = slices(&cast(&g.dy(0)?, dtype)?)?;
-    let (mut dh, mut dc) = (cast(&g.dy(1)?, dtype)?, None);
+    let (dys, mut dh, mut dc) = (slices(&dy(0)?)?, dy(1)?, None);
     if layer.cell == Cell::Lstm {
-        dc = Some(cast(&g.dy(2)?, dtype)?);
+        dc = Some(dy(2)?);
     }
-    let mut dz: Vec<Tensor> = dy.clone();
+    let mut dz: Vec<Tensor> = dys.clone();
     for t in order.iter().rev() {
         let Some(step) = &steps[*t] else { continue };
-        let d = add(&dh, &dy[*t])?;
+        let d = add(&dh, &dys[*t])?;
         dz[*t] = match (&step.inside[..], &dc) {
             ([i, f, g, o, before, after], Some(arrived)) => {
                 let top = tanh(after)?;
@@ -115,7 +117,7 @@ pub(super) fn unrolled(layer: &Layer, g: &Gradient) -> Result<Grads> {
     let rows = |t: &Tensor| reshape(t, &[t.shape()[0] * t.shape()[1], t.shape()[2]]);
     let earlier = rows(&stack(&earlier, 0)?)?;
     let dz = stack(&dz.iter().collect::<Vec<_>>(), 0)?;
-    g.each(|k| {
+    let gradient = |k: usize| {
         let d = match k {
             X => matmul(&dz, &w, false, false)?,
             W => matmul(&rows(&dz)?, &rows(&x)?, true, false)?,
@@ -127,6 +129,7 @@ pub(super) fn unrolled(layer: &Layer, g: &Gradient) -> Result<Grads> {
                 None => dh.clone(),
             },
         };
-        Ok(Some(cast(&d, g.input_meta(k).dtype)?))
-    })
+        cast(&d, inputs[k].dtype())
+    };
+    (0..layer.inputs()).filter(|k| op.needs[*k]).map(gradient).collect()
 }

@@ -1,7 +1,7 @@
 //! Evaluation of filters of one input channel.
 
-use super::op::{Conv, Pass};
 use crate::op::Op;
+use crate::ops::conv::{Conv, Pass};
 use crate::shape::Shape;
 use crate::{Element, Result, Tensor, bail};
 use std::ops::Range;

@@ -1,7 +1,7 @@
 //! Filters of one tap: for every image a product of the filters with its pixels.
 
-use super::op::{Conv, Pass};
 use crate::op::Op;
+use crate::ops::conv::{Conv, Pass};
 use crate::shape::Shape;
 use crate::{Element, Result, Tensor, bail};
 use tengen_kernels::conv::{Geometry, Real};

@@ -6,14 +6,7 @@ use crate::{DType, Element, Result, Tensor, bail};
 use tengen_kernels::gemm::int8::{self, Byte};
 use tengen_kernels::pool::{self, Shared};
 
-/// Whether a product of such matrices is one of bytes, with an i32 result. The kernels need a
-/// signed operand.
-pub(super) fn applies(a: DType, b: DType) -> bool {
-    use DType::{I8, U8};
-    matches!((a, b), (I8, I8) | (I8, U8) | (U8, I8))
-}
-
-/// The product of matrices for which [`applies`] holds, whose result has that shape.
+/// The product of matrices of i8 and of i8 or u8, whose result has that shape.
 pub(super) fn product(a: &Tensor, b: &Tensor, shape: Shape) -> Result<Tensor> {
     match (a.dtype(), b.dtype()) {
         (DType::I8, DType::I8) => run::<i8, i8>(a, b, shape),

@@ -1,7 +1,7 @@
 //! Maps and tests over whole tensors.
 
 use super::plan::{PARALLEL, Plan, is_plain, past_caches, prepare};
-use super::{Elementwise, ElementwiseTest, Int};
+use crate::ops::elementwise::{Elementwise, ElementwiseTest, Int};
 use crate::shape::Shape;
 use crate::{DType, Element, Result, Tensor};
 use tengen_kernels::lanes::Operand;

@@ -1,9 +1,8 @@
 //! Evaluation by direct sums.
 
-use super::ConvEpilogue;
-use super::op::{Conv, Pass};
+use crate::cpu::prepared::Form;
 use crate::op::Op;
-use crate::prepared::Form;
+use crate::ops::conv::{Conv, ConvEpilogue, Pass};
 use crate::shape::Shape;
 use crate::{Element, Result, Tensor, bail};
 use tengen_kernels::conv::{Geometry, Real};

@@ -2,8 +2,9 @@
 
 use super::plan::{Plan, expand, past_caches, prepare};
 use super::run::sources;
+use crate::cpu::cast_raw;
 use crate::op::Grads;
-use crate::ops::{self, cast::cast_raw};
+use crate::ops;
 use crate::shape::{MAX_DIMS, Shape};
 use crate::{Element, Result, Tensor, bail, dispatch};
 use tengen_kernels::lanes::{Float, Operand};

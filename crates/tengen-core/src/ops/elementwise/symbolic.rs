@@ -1,35 +1,36 @@
 //! Gradients of elementwise formulas spelled out in operators, so that they can be differentiated
 //! again: `df` is run on symbols, and its graph on tensors.
 
-use super as ops;
-use crate::autograd::Gradient;
-use crate::op::Grads;
-use crate::{Result, Tensor};
+use super::{Elementwise, MapGradient};
+use crate::op::Tensors;
+use crate::{Result, Tensor, bail, ops};
 use tengen_kernels::lanes::{Expr, Graph, Node, OpCode, trace};
-use tengen_kernels::map::Map;
 
-/// The gradients of a map as operators on `xs` and `dy`.
-pub(crate) fn gradient<M: Map<N>, const N: usize>(
-    map: &M,
-    xs: [&Tensor; N],
-    dy: &Tensor,
-    g: &Gradient,
-) -> Result<Grads> {
+/// [`MapGradient`] as operators on its inputs.
+pub(super) fn gradient<M: Elementwise<N>, const N: usize>(
+    op: &MapGradient<M, N>,
+    inputs: &[&Tensor],
+) -> Result<Tensors> {
     // A formula has at most three arguments; dy is the fourth.
     let graph = trace(|args: [Expr; 4]| {
-        let out = map.df(std::array::from_fn::<_, N, _>(|k| args[k]), args[3]);
+        let out = match op.by_value {
+            true => [op.map.dv(args[0], args[3]); N],
+            false => op.map.df(std::array::from_fn::<_, N, _>(|k| args[k]), args[3]),
+        };
         std::array::from_fn::<_, 3, _>(|k| out[k.min(N - 1)])
     });
-    let mut inputs = [dy; 4];
-    inputs[..N].copy_from_slice(&xs);
-    let needs: [bool; 3] = std::array::from_fn(|k| k < N && g.needs(k));
-    let values = evaluate(&graph, inputs, needs, dy)?;
-    values
-        .into_iter()
-        .take(N)
-        .enumerate()
-        .map(|(k, v)| v.map(|v| ops::sum_to(&v, &g.input_meta(k).shape)).transpose())
-        .collect()
+    let Some((dy, xs)) = inputs.split_last() else {
+        bail!(Value, "{}: inputs are missing", M::GRADIENT)
+    };
+    let mut arguments = [*dy; 4];
+    for (a, x) in arguments.iter_mut().zip(xs) {
+        *a = x;
+    }
+    let needs: [bool; 3] = std::array::from_fn(|k| k < N && op.wanted[k].is_some());
+    let values = evaluate(&graph, arguments, needs, dy)?;
+    let wanted = op.wanted.iter().flatten();
+    let to = |(v, spread): (Tensor, &super::Spread)| ops::sum_to(&v, &spread.shape(dy.shape())?);
+    values.into_iter().flatten().zip(wanted).map(to).collect()
 }
 
 /// The wanted outputs of a graph, each broadcast to `dy`'s shape.

@@ -1,6 +1,6 @@
-//! The door: every operator runs through [`apply`].
+//! The door: every operator runs through [`apply`] or [`apply_in_place`].
 
-use crate::op::{Op, Tensors};
+use crate::op::{Op, Tensors, describe};
 use crate::{Device, Result, Tensor, autograd, ops};
 use smallvec::SmallVec;
 
@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 /// # Errors
 /// Whatever the operator's inference or evaluation finds.
 pub fn apply<O: Op>(op: O, inputs: &[&Tensor]) -> Result<Tensors> {
-    if let Some(dtype) = op.promote(inputs)?
+    if let Some(dtype) = op.promote(describe(inputs))?
         && inputs.iter().any(|x| x.dtype() != dtype)
     {
         let cast =
@@ -22,7 +22,14 @@ pub fn apply<O: Op>(op: O, inputs: &[&Tensor]) -> Result<Tensors> {
 
 #[inline]
 fn run<O: Op>(op: O, inputs: &[&Tensor]) -> Result<Tensors> {
-    let out = op.infer(inputs)?;
+    let tracked = autograd::is_recording() && inputs.iter().any(|x| autograd::is_tracked(x));
+    if tracked
+        && op.differentiates_expanded()
+        && let Some(results) = op.expand(inputs)
+    {
+        return results;
+    }
+    let out = op.infer(describe(inputs))?;
     let mut results = op.eval(inputs, &out)?;
     debug_assert!(
         out.iter().map(|m| (m.shape, m.dtype)).eq(results.iter().map(|r| (*r.shape(), r.dtype()))),
@@ -33,7 +40,7 @@ fn run<O: Op>(op: O, inputs: &[&Tensor]) -> Result<Tensors> {
     if device != Device::default() {
         results = results.into_iter().map(|r| r.to_device(device)).collect();
     }
-    if autograd::is_recording() && inputs.iter().any(|x| autograd::is_tracked(x)) {
+    if tracked {
         autograd::record(op, inputs, &mut results);
     }
     Ok(results)
@@ -54,4 +61,38 @@ pub fn apply1<O: Op>(op: O, inputs: &[&Tensor]) -> Result<Tensor> {
     let mut results = apply(op, inputs)?;
     debug_assert_eq!(results.len(), 1);
     Ok(results.swap_remove(0))
+}
+
+/// Replaces `x` by the result of an operator on `x` and `rest`, in `x`'s memory where nothing else
+/// holds that and the operator can.
+///
+/// # Errors
+/// As [`apply`]; `x` is left as it was.
+pub fn apply_in_place<O: Op>(op: O, x: &mut Tensor, rest: &[&Tensor]) -> Result<()> {
+    let mut inputs: SmallVec<[Tensor; 4]> = SmallVec::new();
+    inputs.push(std::mem::replace(x, Tensor::nothing()));
+    inputs.extend(rest.iter().map(|t| (*t).clone()));
+    let results = apply_all_in_place(op, &mut inputs);
+    *x = match results {
+        Ok(mut results) => results.swap_remove(0),
+        Err(e) => {
+            *x = inputs.swap_remove(0);
+            return Err(e);
+        }
+    };
+    Ok(())
+}
+
+/// [`apply`], where results may be written to the memory of inputs that nothing else holds.
+///
+/// # Errors
+/// As [`apply`]; inputs are left as they were.
+pub fn apply_all_in_place<O: Op>(op: O, inputs: &mut [Tensor]) -> Result<Tensors> {
+    let refs: SmallVec<[&Tensor; 4]> = inputs.iter().collect();
+    if autograd::is_recording() && refs.iter().any(|x| autograd::is_tracked(x)) {
+        return apply(op, &refs);
+    }
+    let out = op.infer(describe(&refs))?;
+    drop(refs);
+    op.eval_in_place(inputs, &out)
 }

@@ -2,7 +2,7 @@
 
 use super::plan::{PARALLEL, TASK};
 use crate::Tensor;
-use crate::raw::by_size;
+use crate::cpu::raw::by_size;
 use tengen_kernels::copy::CopyPlan;
 use tengen_kernels::pool;
 use tengen_kernels::pool::Shared;

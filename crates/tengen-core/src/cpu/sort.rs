@@ -1,0 +1,91 @@
+//! Sorting, the greatest and least elements, running sums.
+
+use crate::op::{Eval, Meta, Tensors};
+use crate::ops::sort::{Cumsum, TopK};
+use crate::shape::Shape;
+use crate::{DType, Element, Error, Result, Tensor, bail, dispatch};
+use smallvec::smallvec;
+use std::sync::Mutex;
+use tengen_kernels::index::cumsum as cumsum_kernel;
+use tengen_kernels::pool;
+use tengen_kernels::pool::Shared;
+use tengen_kernels::sort::{Order, SortKey, kth_rows, scratch_len, topk_rows};
+
+/// Elements that one task sorts.
+const TASK: usize = 1 << 12;
+
+impl TopK {
+    fn eval_as<T: Element + SortKey + bytemuck::Pod>(
+        self,
+        x: &Tensor,
+        n: usize,
+        values: &mut Tensor,
+        indices: &mut Tensor,
+    ) -> Result<()> {
+        let width = if self.kth_only { 1 } else { self.k };
+        let order = if self.descending { Order::Descending } else { Order::Ascending };
+        let src = x.as_slice::<T>()?;
+        let rows = src.len().checked_div(n).unwrap_or(0);
+        let v = Shared(values.as_mut_slice::<T>()?.as_mut_ptr());
+        let i = Shared(indices.as_mut_slice::<i32>()?.as_mut_ptr());
+        let failed = Mutex::new(None::<Error>);
+        pool::for_ranges(rows, (TASK / n.max(1)).max(1), |from, to| {
+            let scratch = Shape::new(&[scratch_len(n)])
+                .and_then(|s| Tensor::empty(s, DType::I64))
+                .and_then(|mut t| {
+                    let words = bytemuck::cast_slice_mut(t.as_mut_slice::<i64>()?);
+                    let (at, len) = ((from * width) as isize, (to - from) * width);
+                    // SAFETY: both results have `width` elements per row, and each task has its
+                    // rows to itself.
+                    let (v, i) = unsafe {
+                        let v = std::slice::from_raw_parts_mut(v.offset(at), len);
+                        (v, std::slice::from_raw_parts_mut(i.offset(at), len))
+                    };
+                    let src = &src[from * n..to * n];
+                    if self.kth_only {
+                        kth_rows(src, n, self.k - 1, order, Some(v), i, words);
+                    } else {
+                        topk_rows(src, n, self.k, order, self.sorted, Some(v), i, words);
+                    }
+                    Ok(())
+                });
+            if let Err(e) = scratch {
+                *failed.lock().unwrap_or_else(|e| e.into_inner()) = Some(e);
+            }
+        });
+        failed.into_inner().unwrap_or_else(|e| e.into_inner()).map_or(Ok(()), Err)
+    }
+}
+
+impl Eval for TopK {
+    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
+        let n = x[0].shape().last().copied().unwrap_or(0);
+        let t = x[0].contiguous()?;
+        let mut values = Tensor::empty(out[0].shape, out[0].dtype)?;
+        let mut indices = Tensor::empty(out[1].shape, DType::I32)?;
+        dispatch!(t.dtype(), [U8, I8, I16, I32, I64, F16, BF16, F32, F64], T => {
+            self.eval_as::<T>(&t, n, &mut values, &mut indices)
+        }, else Ok(()))?;
+        Ok(smallvec![values, indices])
+    }
+}
+
+impl Eval for Cumsum {
+    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
+        let t = x[0].contiguous()?;
+        let mut y = Tensor::empty(out[0].shape, out[0].dtype)?;
+        let (n, inner) = (t.shape()[self.axis], t.shape()[self.axis + 1..].iter().product());
+        dispatch!(t.dtype(), [U8, I8, I16, I32, I64, F16, BF16, F32, F64], T => {
+            let (src, plane) = (t.as_slice::<T>()?, n * inner);
+            let dst = Shared(y.as_mut_slice::<T>()?.as_mut_ptr());
+            let outer = src.len().checked_div(plane).unwrap_or(0);
+            pool::for_ranges(outer, ((1 << 14) / plane.max(1)).max(1), |from, to| {
+                let (at, len) = ((from * plane) as isize, (to - from) * plane);
+                // SAFETY: each task has its outer rows of the new result to itself.
+                let dst = unsafe { std::slice::from_raw_parts_mut(dst.offset(at), len) };
+                cumsum_kernel(&src[from * plane..to * plane], n, inner, self.reverse, dst);
+            });
+        }, else bail!(DType, "cumsum: {} cannot be summed", x[0]));
+        Ok(smallvec![y])
+    }
+}
