@@ -1,8 +1,9 @@
 //! The door: every operator runs through [`apply`] or [`apply_in_place`].
 
-use crate::op::{Op, Tensors, describe};
-use crate::{Device, Result, Tensor, autograd, ops};
+use crate::op::{Meta, Op, Tensors, describe};
+use crate::{Device, Result, Tensor, autograd, device, graph, ops};
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// Runs an operator: converts its inputs to one dtype where it asks for that, infers and checks,
 /// evaluates, and records what automatic differentiation will need.
@@ -30,6 +31,9 @@ fn run<O: Op>(op: O, inputs: &[&Tensor]) -> Result<Tensors> {
         return results;
     }
     let out = op.infer(describe(inputs))?;
+    if inputs.iter().any(|x| !x.is_here()) && !device::is_open() {
+        return elsewhere(Arc::new(op), inputs, &out, tracked);
+    }
     let mut results = op.eval(inputs, &out)?;
     debug_assert!(
         out.iter().map(|m| (m.shape, m.dtype)).eq(results.iter().map(|r| (*r.shape(), r.dtype()))),
@@ -44,6 +48,31 @@ fn run<O: Op>(op: O, inputs: &[&Tensor]) -> Result<Tensors> {
         autograd::record(op, inputs, &mut results);
     }
     Ok(results)
+}
+
+/// What runs where inputs are not in the host's memory: if some have no value yet, the operator becomes
+/// a step of the graph that they belong to; else their device computes it.
+#[cold]
+fn elsewhere(op: Arc<dyn Op>, inputs: &[&Tensor], out: &[Meta], tracked: bool) -> Result<Tensors> {
+    let (mut results, recorded) = if inputs.iter().any(|x| x.is_later()) {
+        (graph::record(&op, inputs, out)?, false)
+    } else {
+        device::evaluate(&*op, inputs, out)?
+    };
+    if tracked && !recorded {
+        autograd::record(op, inputs, &mut results);
+    }
+    Ok(results)
+}
+
+/// Evaluates a step of a graph on inputs that have values; they may be written over where nothing
+/// else holds them.
+pub(crate) fn evaluate(op: &Arc<dyn Op>, inputs: &mut [Tensor], out: &[Meta]) -> Result<Tensors> {
+    if inputs.iter().all(Tensor::is_here) {
+        return op.eval_in_place(inputs, out);
+    }
+    let refs: SmallVec<[&Tensor; 4]> = inputs.iter().collect();
+    Ok(device::evaluate(&**op, &refs, out)?.0)
 }
 
 /// The device of results: that of the first input that was placed on one.
@@ -89,7 +118,8 @@ pub fn apply_in_place<O: Op>(op: O, x: &mut Tensor, rest: &[&Tensor]) -> Result<
 /// As [`apply`]; inputs are left as they were.
 pub fn apply_all_in_place<O: Op>(op: O, inputs: &mut [Tensor]) -> Result<Tensors> {
     let refs: SmallVec<[&Tensor; 4]> = inputs.iter().collect();
-    if autograd::is_recording() && refs.iter().any(|x| autograd::is_tracked(x)) {
+    let tracked = autograd::is_recording() && inputs.iter().any(autograd::is_tracked);
+    if tracked || !inputs.iter().all(Tensor::is_here) {
         return apply(op, &refs);
     }
     let out = op.infer(describe(&refs))?;

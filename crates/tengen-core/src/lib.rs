@@ -9,11 +9,12 @@ extern crate self as tengen;
 
 mod autograd;
 mod cpu;
-mod device;
+pub mod device;
 mod door;
 mod dtype;
 mod error;
 pub mod files;
+pub mod graph;
 pub mod op;
 pub mod ops;
 pub mod optimizer;

@@ -4,6 +4,8 @@ mod read;
 
 use crate::autograd::NodeRef;
 use crate::cpu::Prepared;
+use crate::device::{Far, is_open};
+use crate::op::Meta;
 use crate::shape::{MAX_DIMS, Shape};
 use crate::storage::{Inline, Storage};
 use crate::{DType, Device, Element, Result, Scalar, bail, dispatch, ensure};
@@ -50,6 +52,10 @@ enum Memory {
     Lent(Arc<Inner>),
     /// In a block of their own, which views share.
     Block(Arc<Storage>),
+    /// On a device, in a block that views share.
+    Far(Arc<Far>),
+    /// Nowhere yet: the graph that is recorded, and the number of the value in it.
+    Later { graph: u32, value: u32 },
 }
 
 impl Inner {
@@ -60,8 +66,16 @@ impl Inner {
             Memory::Block(block) => (block.ptr(), block.capacity()),
             Memory::Own(bytes) => (bytes.ptr(), Inline::BYTES),
             Memory::Lent(owner) => owner.memory(),
+            Memory::Far(far) => (far.ptr(), far.bytes()),
+            Memory::Later { .. } => without_memory(),
         }
     }
+}
+
+/// Operators are only evaluated on inputs that have values, and what reads elements elsewhere checks.
+#[cold]
+fn without_memory() -> ! {
+    unreachable!("a tensor without a value has no memory")
 }
 
 /// Whether elements of such strides lie in row-major order without gaps.
@@ -98,6 +112,134 @@ impl Tensor {
             prepared: Prepared::default(),
         };
         Ok(Tensor { inner: Arc::new(inner), node: NodeRef::NONE })
+    }
+
+    /// A tensor that has no value yet: value number `value` of the graph that is recorded under the
+    /// number `graph`.
+    pub(crate) fn new_later(meta: Meta, graph: u32, value: u32) -> Result<Tensor> {
+        let Meta { shape, dtype } = meta;
+        let inner = Inner {
+            memory: Memory::Later { graph, value },
+            offset: 0,
+            shape,
+            strides: shape.contiguous_strides(),
+            dtype,
+            device: Device::ANYWHERE,
+            numel: shape.numel(),
+            contiguous: true,
+            prepared: Prepared::default(),
+        };
+        Ok(Tensor { inner: Arc::new(inner), node: NodeRef::NONE })
+    }
+
+    /// The graph that a tensor without a value belongs to, and its number in it.
+    pub(crate) fn later(&self) -> Option<(u32, u32)> {
+        match self.inner.memory {
+            Memory::Later { graph, value } => Some((graph, value)),
+            _ => None,
+        }
+    }
+
+    /// Whether the value will only be known when the graph that is being recorded runs; see
+    /// [`Graph::record`](crate::graph::Graph::record).
+    #[inline]
+    pub fn is_later(&self) -> bool {
+        matches!(self.inner.memory, Memory::Later { .. })
+    }
+
+    /// Whether the value is on a device with memory of its own.
+    #[inline]
+    pub(crate) fn is_far(&self) -> bool {
+        matches!(self.inner.memory, Memory::Far(_))
+    }
+
+    /// Whether the value is in the host's memory.
+    #[inline]
+    pub(crate) fn is_here(&self) -> bool {
+        !matches!(self.inner.memory, Memory::Far(_) | Memory::Later { .. })
+    }
+
+    /// Whether the value lives in the handle, and so comes along to other devices.
+    pub(crate) fn is_small(&self) -> bool {
+        matches!(self.inner.memory, Memory::Own(_) | Memory::Lent(_))
+    }
+
+    /// Checks that there are elements to read.
+    #[inline]
+    pub(crate) fn expect_value(&self) -> Result<()> {
+        if self.is_here() { Ok(()) } else { self.elsewhere() }
+    }
+
+    #[cold]
+    fn elsewhere(&self) -> Result<()> {
+        if self.is_later() {
+            bail!(
+                Value,
+                "{self} has no value yet: it is known only when the graph that is recorded runs"
+            );
+        }
+        let device = self.device();
+        ensure!(is_open(), Device, "the elements of {self} are on {device}; copy them with to()");
+        Ok(())
+    }
+
+    /// The same value in memory of `device`; where it is in that already, this handle's own.
+    pub(crate) fn moved_to(&self, device: Device) -> Result<Tensor> {
+        if !self.is_here() {
+            return Ok(self.clone());
+        }
+        let t = self.contiguous()?;
+        let mut far = Far::new(device, t.numel() * t.dtype().size())?;
+        // SAFETY: a contiguous tensor has so many bytes at its pointer, all initialised.
+        far.fill(unsafe {
+            std::slice::from_raw_parts(t.ptr::<u8>(), t.numel() * t.dtype().size())
+        });
+        let inner = Inner {
+            memory: Memory::Far(Arc::new(far)),
+            offset: 0,
+            shape: t.inner.shape,
+            strides: t.inner.shape.contiguous_strides(),
+            dtype: t.inner.dtype,
+            device,
+            numel: t.inner.numel,
+            contiguous: true,
+            prepared: Prepared::default(),
+        };
+        Ok(Tensor { inner: Arc::new(inner), node: NodeRef::NONE })
+    }
+
+    /// The same value on another device: a copy, where one of the two has memory of its own, to which
+    /// no gradient flows; else the same memory under another name.
+    ///
+    /// # Errors
+    /// Memory: the copy cannot be had. Value: there is no value yet.
+    pub fn to(&self, device: Device) -> Result<Tensor> {
+        if device == self.device() {
+            return Ok(self.clone());
+        }
+        let home = match &self.inner.memory {
+            Memory::Far(_) => {
+                // A device's own operator makes what it is asked for contiguous.
+                let t = self.contiguous()?;
+                let host = Tensor::empty(*t.shape(), t.dtype())?;
+                if let Memory::Far(far) = &t.inner.memory {
+                    let size = t.dtype().size();
+                    // SAFETY: the tensor is new, and has as many bytes.
+                    let bytes = unsafe {
+                        std::slice::from_raw_parts_mut(host.ptr::<u8>(), t.numel() * size)
+                    };
+                    far.read(t.offset() * size, bytes)?;
+                }
+                host
+            }
+            _ => self.clone(),
+        };
+        if device.is_far() { home.moved_to(device) } else { Ok(home.to_device(device)) }
+    }
+
+    /// What tells values apart as long as both live.
+    pub(crate) fn identity(&self) -> usize {
+        Arc::as_ptr(&self.inner) as usize
     }
 
     /// A tensor that stands in a place whose own one is away.
@@ -205,6 +347,7 @@ impl Tensor {
     /// DType: `T` is not this tensor's element type. Value: it is a view that is not contiguous.
     pub fn as_slice<T: Element>(&self) -> Result<&[T]> {
         self.expect_dtype(T::DTYPE)?;
+        self.expect_value()?;
         ensure!(self.is_contiguous(), Value, "as_slice: {self} is not contiguous");
         // SAFETY: a contiguous tensor has `numel` elements at its pointer, of the checked dtype.
         Ok(unsafe { std::slice::from_raw_parts(self.ptr::<T>(), self.numel()) })
@@ -229,8 +372,9 @@ impl Tensor {
             inner.contiguous
                 && match &mut inner.memory {
                     Memory::Own(_) => true,
-                    Memory::Lent(_) => false,
+                    Memory::Lent(_) | Memory::Later { .. } => false,
                     Memory::Block(block) => Arc::get_mut(block).is_some(),
+                    Memory::Far(far) => Arc::get_mut(far).is_some(),
                 }
         });
         if !alone {
@@ -241,6 +385,7 @@ impl Tensor {
 
     /// A contiguous tensor of the same value in memory of its own.
     pub(crate) fn copy(&self) -> Result<Tensor> {
+        self.expect_value()?;
         let t = Tensor::empty(*self.shape(), self.dtype())?;
         crate::cpu::copy_into(self, &t);
         Ok(t.to_device(self.device()))
@@ -253,6 +398,9 @@ impl Tensor {
     pub fn contiguous(&self) -> Result<Tensor> {
         if self.is_contiguous() {
             return Ok(self.clone());
+        }
+        if !self.is_here() && !is_open() {
+            return crate::ops::view::contiguous(self);
         }
         let mut t = self.copy()?;
         t.node = self.node;
@@ -275,6 +423,8 @@ impl Tensor {
             Memory::Own(_) => Memory::Lent(self.inner.clone()),
             Memory::Lent(owner) => Memory::Lent(owner.clone()),
             Memory::Block(block) => Memory::Block(block.clone()),
+            Memory::Far(far) => Memory::Far(far.clone()),
+            Memory::Later { graph, value } => Memory::Later { graph: *graph, value: *value },
         };
         let inner = Inner {
             memory,
@@ -313,6 +463,11 @@ impl Tensor {
         self.inner.offset
     }
 
+    /// Shape and dtype.
+    pub fn meta(&self) -> Meta {
+        Meta { shape: self.inner.shape, dtype: self.inner.dtype }
+    }
+
     /// Extents, outermost first.
     #[inline]
     pub fn shape(&self) -> &Shape {
@@ -349,9 +504,9 @@ impl Tensor {
         self.inner.device
     }
 
-    /// The same value on a device. Gradients flow through.
-    pub fn to_device(mut self, device: Device) -> Tensor {
-        if self.inner.device == device {
+    /// The same value under another name of the host. Gradients flow through.
+    pub(crate) fn to_device(mut self, device: Device) -> Tensor {
+        if self.inner.device == device || device.is_far() || self.is_far() {
             return self;
         }
         if Arc::get_mut(&mut self.inner).is_none() {

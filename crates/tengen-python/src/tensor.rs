@@ -52,7 +52,7 @@ pub fn wrap_on(
 ) -> PyResult<Py<PyTensor>> {
     let t = t.py(py)?;
     let t = match device {
-        Some(d) if !d.is_none() => t.to_device(parse_device(d)?),
+        Some(d) if !d.is_none() => t.to(parse_device(d)?).py(py)?,
         _ => t,
     };
     Py::new(py, PyTensor::new(t))
@@ -125,7 +125,7 @@ impl PyTensor {
         let dtype = dtype.map(parse_dtype).transpose()?;
         let mut tensor = from_python(data, dtype)?;
         if let Some(d) = device.filter(|d| !d.is_none()) {
-            tensor = tensor.to_device(parse_device(d)?);
+            tensor = tensor.to(parse_device(d)?).py(data.py())?;
         }
         Ok(PyTensor { held: tensor.into(), name: Mutex::new(name) })
     }
@@ -261,7 +261,7 @@ impl PyTensor {
     /// The tensor on another device.
     #[pyo3(signature = (device, *, _borrow=false))]
     fn to(slf: Ref, device: Any, _borrow: bool) -> New {
-        wrap(slf.py(), Ok(slf.value().to_device(parse_device(device)?)))
+        wrap(slf.py(), Ok(slf.value().to(parse_device(device)?).py(slf.py())?))
     }
 
     /// The same elements under another shape, in which one extent may be -1.
@@ -318,7 +318,7 @@ impl PyTensor {
         let new = operand(value, DType::F32)?.detach();
         let placed = value.is_instance_of::<PyTensor>();
         let device = if placed { new.device() } else { slf.value().device() };
-        slf.replace(new.to_device(device));
+        slf.replace(new.to(device).py(slf.py())?);
         Ok(())
     }
     /// Replaces the value in place: shape and dtype become those of `value`.

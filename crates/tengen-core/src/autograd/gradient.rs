@@ -127,7 +127,7 @@ impl Gradient<'_> {
             Some(dy) => Ok(dy.clone()),
             None => {
                 let meta = self.node.outputs[k].meta;
-                Tensor::zeros(&meta.shape, meta.dtype)
+                ops::index::zeros_of(&meta.shape, meta.dtype)
             }
         }
     }

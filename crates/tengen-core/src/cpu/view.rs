@@ -2,7 +2,7 @@
 
 use crate::cpu::elementwise::expand;
 use crate::op::{Eval, Meta, Tensors};
-use crate::ops::view::{BroadcastTo, Reshape, Transpose};
+use crate::ops::view::{BroadcastTo, Contiguous, Reshape, Transpose};
 use crate::shape::MAX_DIMS;
 use crate::{Result, Tensor};
 use smallvec::smallvec;
@@ -30,5 +30,11 @@ impl Eval for Transpose {
 impl Eval for BroadcastTo {
     fn eval(&self, x: &[&Tensor], _: &[Meta]) -> Result<Tensors> {
         Ok(smallvec![expand(x[0], &self.shape)])
+    }
+}
+
+impl Eval for Contiguous {
+    fn eval(&self, x: &[&Tensor], _: &[Meta]) -> Result<Tensors> {
+        Ok(smallvec![x[0].copy()?])
     }
 }

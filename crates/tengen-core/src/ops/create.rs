@@ -112,7 +112,7 @@ pub fn eye(rows: usize, columns: usize, k: isize, dtype: DType) -> Result<Tensor
 /// # Errors
 /// Memory: the result cannot be had.
 pub fn zeros_like(x: &Tensor) -> Result<Tensor> {
-    Ok(Tensor::zeros(x.shape(), x.dtype())?.to_device(x.device()))
+    Tensor::zeros(x.shape(), x.dtype())?.to(x.device())
 }
 
 /// Ones of the shape and dtype of `x`, on its device.
@@ -128,7 +128,7 @@ pub fn ones_like(x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// Memory: the result cannot be had.
 pub fn full_like(x: &Tensor, value: impl Into<Scalar>) -> Result<Tensor> {
-    Ok(Tensor::full(x.shape(), value, x.dtype())?.to_device(x.device()))
+    Tensor::full(x.shape(), value, x.dtype())?.to(x.device())
 }
 
 /// How many elements diagonal `k` of a contiguous matrix has, and where it begins.

@@ -11,6 +11,7 @@ pub(super) const OPERATORS: &[&[Entry]] = &[&[
     Entry::of::<Reshape>(&["reshape"]),
     Entry::of::<Transpose>(&["transpose"]),
     Entry::of::<BroadcastTo>(&["broadcast_to"]),
+    Entry::of::<Contiguous>(&["contiguous"]),
 ]];
 
 /// The same elements under another shape.
@@ -160,6 +161,30 @@ impl Op for BroadcastTo {
     fn grad(&self, g: &Gradient) -> Result<Grads> {
         g.each(|_| Ok(Some(sum_to(&g.dy(0)?, &g.input_meta(0).shape)?)))
     }
+}
+
+/// A copy in row-major order.
+#[derive(Attributes)]
+pub(crate) struct Contiguous {}
+
+impl Op for Contiguous {
+    fn name(&self) -> &'static str {
+        "contiguous"
+    }
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
+        Ok(Meta::one(*x[0].shape(), x[0].dtype()))
+    }
+    fn saves(&self, _: DType) -> Saves {
+        Saves::NOTHING
+    }
+    fn grad(&self, g: &Gradient) -> Result<Grads> {
+        g.each(|_| g.dy(0).map(Some))
+    }
+}
+
+/// The elements in row-major order, where they are: what [`Tensor::contiguous`] is on other devices.
+pub(crate) fn contiguous(x: &Tensor) -> Result<Tensor> {
+    apply1(Contiguous {}, &[x])
 }
 
 /// `x` repeated along new leading axes and axes of extent 1, up to `shape`. A view.

@@ -51,6 +51,7 @@ impl Tensor {
     /// Shape: there is not exactly one element.
     pub fn item_scalar(&self) -> Result<Scalar> {
         ensure!(self.numel() == 1, Shape, "item: a tensor of one element is needed, not {self}");
+        self.expect_value()?;
         // SAFETY: the one element is at the pointer.
         Ok(dispatch!(self.dtype(), T => Scalar::of(unsafe { *self.ptr::<T>() })))
     }

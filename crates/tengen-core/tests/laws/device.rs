@@ -21,7 +21,7 @@ fn a_device_is_called_what_it_was_named() {
 fn results_are_on_the_device_of_their_inputs() {
     let device = Device::parse("cpu1").unwrap();
     let plain = Tensor::ones(&[2, 3], DType::F32).unwrap();
-    let x = plain.clone().to_device(device);
+    let x = plain.to(device).unwrap();
     assert_eq!((plain.device(), x.device()), (Device::default(), device));
     let index = [Index::Slice { start: Some(0), stop: None, step: 1 }];
     for y in [

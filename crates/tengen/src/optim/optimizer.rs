@@ -188,6 +188,11 @@ impl<R: Rule> Optimizer<R> {
         self.groups.iter().flat_map(|g| &g.params)
     }
 
+    /// The variables that hold what is remembered of the parameters.
+    pub fn state_vars(&self) -> Vec<Var> {
+        self.state.iter().flat_map(|s| s.values().cloned()).collect()
+    }
+
     /// Updates every parameter that has a gradient.
     ///
     /// # Errors

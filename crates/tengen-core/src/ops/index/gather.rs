@@ -125,7 +125,7 @@ impl Op for Scatter {
 /// Which indices are not overwritten by an equal one after them.
 fn winners(index: &Tensor, shape: &Shape, axis: usize) -> Result<Tensor> {
     let order = arange(0, index.numel() as i64, 1, DType::I64)?;
-    let order = reshape(&order, index.shape())?;
+    let order = reshape(&order, index.shape())?.to(index.device())?;
     let placed = apply1(Scatter { axis }, &[&zeros_of(shape, DType::I64)?, index, &order])?;
     equal(&apply1(Gather::along(axis), &[&placed, index])?, &order)
 }

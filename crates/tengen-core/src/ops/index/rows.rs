@@ -161,8 +161,8 @@ fn merged(shape: &Shape, axis: usize, count: usize) -> Result<Shape> {
 /// Which indices into an axis of extent `n` are not overwritten by an equal one after them.
 fn winners(index: &Tensor, n: usize) -> Result<Tensor> {
     let order = arange(0, index.numel() as i64, 1, DType::I64)?;
-    let order = reshape(&order, index.shape())?;
-    let placed = put(&Tensor::zeros(&[n], DType::I64)?, 0, 1, index, &order)?;
+    let order = reshape(&order, index.shape())?.to(index.device())?;
+    let placed = put(&zeros_of(&Shape::new(&[n])?, DType::I64)?, 0, 1, index, &order)?;
     equal(&take(&placed, 0, index)?, &order)
 }
 

@@ -1,11 +1,22 @@
 //! Where tensors live.
 
-use crate::{Result, bail};
+mod backend;
+#[cfg(unix)]
+mod guarded;
+
+pub(crate) use backend::Far;
+pub use backend::{Backend, Kernel, register};
+#[cfg(unix)]
+pub use guarded::Guarded;
+
+use crate::op::{Meta, Op, Tensors};
+use crate::{Result, Tensor, bail};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-/// The device that holds a tensor and runs its operators, as the user named it. Every name is the
-/// host processor in this build.
+/// The device that holds a tensor and runs its operators: the host processor, under the name that the
+/// user gave it, or one of the [`Backend`]s that were registered.
 ///
 /// ```
 /// use tengen_core::Device;
@@ -27,6 +38,8 @@ enum Kind {
     Cpu,
     Xpu,
     Multithread,
+    /// A registered backend, whose number is the index.
+    Far,
 }
 
 impl Kind {
@@ -37,6 +50,7 @@ impl Kind {
             Kind::Cpu => "cpu",
             Kind::Xpu => "xpu",
             Kind::Multithread => "multithread",
+            Kind::Far => "far",
         }
     }
 }
@@ -59,6 +73,21 @@ fn number<T: FromStr>(text: &str) -> Option<T> {
 }
 
 impl Device {
+    /// The device of a backend.
+    fn far(number: u8) -> Device {
+        Device { kind: Kind::Far, stream: 0, index: number.into() }
+    }
+
+    /// Whether it has memory of its own.
+    #[inline]
+    pub fn is_far(self) -> bool {
+        self.kind == Kind::Far
+    }
+
+    fn backend(self) -> Option<Arc<dyn Backend>> {
+        if self.is_far() { backend::backend(self.index as u8) } else { None }
+    }
+
     pub(crate) const ANYWHERE: Device = Device { kind: Kind::Xpu, stream: 0, index: ANY };
 
     /// The device of a name as MegEngine writes it: `cpu0`, `cpux`, `xpux`, `multithread2:0`, each
@@ -89,6 +118,9 @@ impl Device {
 impl fmt::Display for Device {
     /// The name, with the stream if it is not 0.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(backend) = self.backend() {
+            return write!(f, "{}{}", backend.name(), self.index);
+        }
         f.write_str(self.kind.name())?;
         match self.index {
             ANY => f.write_str("x")?,
@@ -99,5 +131,46 @@ impl fmt::Display for Device {
             0 => Ok(()),
             n => write!(f, ":{n}"),
         }
+    }
+}
+
+/// Whether operators that run on this thread now may touch the memory of devices.
+pub(crate) fn is_open() -> bool {
+    #[cfg(unix)]
+    return guarded::is_open();
+    #[cfg(not(unix))]
+    false
+}
+
+/// The device that an operator with these inputs runs on. Values that live in their handles come
+/// along from the host.
+fn common(op: &dyn Op, inputs: &[&Tensor]) -> Result<Device> {
+    let mut found: Option<&Tensor> = None;
+    for x in inputs.iter().filter(|x| !x.is_small()) {
+        match found {
+            Some(y) if y.device() != x.device() && (y.is_far() || x.is_far()) => bail!(
+                Device,
+                "{}: {y} is on {} and {x} on {}; copy one to the other's device",
+                op.name(),
+                y.device(),
+                x.device()
+            ),
+            _ => found = Some(found.unwrap_or(x)),
+        }
+    }
+    Ok(found.map_or(Device::ANYWHERE, Tensor::device))
+}
+
+/// Evaluates an operator of whose inputs some are on a device of their own: by the device's kernel, or
+/// by its expansion. The second value says which: an expansion records itself.
+pub(crate) fn evaluate(op: &dyn Op, inputs: &[&Tensor], out: &[Meta]) -> Result<(Tensors, bool)> {
+    let device = common(op, inputs)?;
+    let Some(backend) = device.backend() else { return Ok((op.eval(inputs, out)?, false)) };
+    if let Some(kernel) = backend.kernel(op.name()) {
+        return Ok((backend.run(kernel, op, inputs, out)?, false));
+    }
+    match op.expand(inputs) {
+        Some(results) => Ok((results?, true)),
+        None => bail!(Unsupported, "{}: {device} has no such operator", op.name()),
     }
 }
