@@ -10,9 +10,7 @@ impl Tensor {
     /// DType: `T` is not this tensor's element type.
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
         self.expect_dtype(T::DTYPE)?;
-        let t = self.contiguous()?;
-        // SAFETY: a contiguous tensor has `numel` elements at its pointer, of the checked dtype.
-        Ok(unsafe { std::slice::from_raw_parts(t.ptr::<T>(), t.numel()) }.to_vec())
+        Ok(self.contiguous()?.as_slice::<T>()?.to_vec())
     }
 
     /// The elements in row-major order, as f64.
