@@ -65,6 +65,12 @@ fn elsewhere(op: Arc<dyn Op>, inputs: &[&Tensor], out: &[Meta], tracked: bool) -
     Ok(results)
 }
 
+/// Whether an operator with such inputs would be recorded, on a tape or in a graph.
+pub(crate) fn records(inputs: &[Tensor]) -> bool {
+    let tracked = autograd::is_recording() && inputs.iter().any(autograd::is_tracked);
+    tracked || inputs.iter().any(Tensor::is_later)
+}
+
 /// Evaluates a step of a graph on inputs that have values; they may be written over where nothing
 /// else holds them.
 pub(crate) fn evaluate(op: &Arc<dyn Op>, inputs: &mut [Tensor], out: &[Meta]) -> Result<Tensors> {
@@ -118,8 +124,7 @@ pub fn apply_in_place<O: Op>(op: O, x: &mut Tensor, rest: &[&Tensor]) -> Result<
 /// As [`apply`]; inputs are left as they were.
 pub fn apply_all_in_place<O: Op>(op: O, inputs: &mut [Tensor]) -> Result<Tensors> {
     let refs: SmallVec<[&Tensor; 4]> = inputs.iter().collect();
-    let tracked = autograd::is_recording() && inputs.iter().any(autograd::is_tracked);
-    if tracked || !inputs.iter().all(Tensor::is_here) {
+    if records(inputs) || !inputs.iter().all(Tensor::is_here) {
         return apply(op, &refs);
     }
     let out = op.infer(describe(&refs))?;

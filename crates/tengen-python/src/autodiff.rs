@@ -2,7 +2,7 @@
 
 use crate::error::IntoPy;
 use crate::held::Hold;
-use crate::tensor::PyTensor;
+use crate::held::PyTensor;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use std::sync::Mutex;

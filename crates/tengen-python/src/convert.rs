@@ -1,8 +1,7 @@
 //! Conversion between Python values and tensors.
 
 use crate::error::IntoPy;
-use crate::held::Hold;
-use crate::tensor::PyTensor;
+use crate::held::{Hold, PyTensor};
 use numpy::{
     PyArrayDescr, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyUntypedArray,
     PyUntypedArrayMethods,

@@ -1,11 +1,34 @@
-//! What a Python tensor holds.
+//! The Python tensor, and what it holds.
 
-use crate::tensor::PyTensor;
-use pyo3::Bound;
+use pyo3::prelude::*;
 use pyo3::sync::critical_section::with_critical_section;
 use std::cell::UnsafeCell;
 use std::mem::replace;
+use std::sync::Mutex;
 use tengen::{Tensor, Var};
+
+/// A multi-dimensional array that operators and automatic differentiation work on.
+///
+/// `data` is a number, a (nested) sequence, a NumPy array or another tensor. Without `dtype`,
+/// float64 becomes float32 and int64 becomes int32, as neural networks want it. Gradients flow on to
+/// a tensor that is given.
+///
+/// >>> import megengine as mge
+/// >>> mge.tensor([1.0, 2.0]) + 1
+/// Tensor([2. 3.], device=xpux:0)
+#[pyclass(name = "Tensor", module = "megengine.tensor", subclass, weakref, dict, frozen)]
+pub struct PyTensor {
+    pub held: Held,
+    pub name: Mutex<Option<String>>,
+}
+
+impl PyTensor {
+    /// A tensor object that holds a tensor or a variable.
+    #[inline]
+    pub fn new(held: impl Into<Held>) -> Self {
+        PyTensor { held: held.into(), name: Mutex::new(None) }
+    }
+}
 
 /// A tensor, which becomes a variable when something needs to share it: a gradient manager, an
 /// optimizer, the gradient itself. Most results of operators never do, and cost no cell, no lock

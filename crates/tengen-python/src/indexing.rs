@@ -2,8 +2,7 @@
 
 use crate::convert::from_python;
 use crate::error::IntoPy;
-use crate::held::Hold;
-use crate::tensor::PyTensor;
+use crate::held::{Hold, PyTensor};
 use pyo3::exceptions::{PyIndexError, PyOverflowError};
 use pyo3::intern;
 use pyo3::prelude::*;

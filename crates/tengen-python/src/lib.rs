@@ -22,7 +22,7 @@ fn _tengen(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add_function(wrap_pyfunction!(_check_device, m)?)?;
     error::register(m)?;
-    m.add_class::<tensor::PyTensor>()?;
+    m.add_class::<held::PyTensor>()?;
     m.add_class::<indexing::PyTensorIterator>()?;
     m.add_class::<autodiff::PyGradManager>()?;
     m.add_function(wrap_pyfunction!(autodiff::_tensor_id, m)?)?;

@@ -3,8 +3,9 @@
 use crate::convert::ints;
 use crate::error::{IntoPy, to_py};
 use crate::functional::input;
+use crate::held::PyTensor;
 use crate::product::pair;
-use crate::tensor::{PyTensor, wrap};
+use crate::tensor::wrap;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use tengen::ops::{self, CountMode, CrossEntropy, HingeNorm, PoolParams, Reduction};

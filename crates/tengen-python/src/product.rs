@@ -2,7 +2,8 @@
 
 use crate::convert::ints;
 use crate::functional::input;
-use crate::tensor::{PyTensor, wrap};
+use crate::held::PyTensor;
+use crate::tensor::wrap;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use tengen::ops::{self, ConvActivation, ConvEpilogue, ConvParams};

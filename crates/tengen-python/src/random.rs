@@ -1,7 +1,8 @@
 //! Random tensors.
 
 use crate::convert::shape;
-use crate::tensor::{PyTensor, wrap};
+use crate::held::PyTensor;
+use crate::tensor::wrap;
 use pyo3::prelude::*;
 use tengen::random::{self, Generator};
 use tengen::{DType, Tensor, ops};

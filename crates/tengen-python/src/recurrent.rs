@@ -2,7 +2,8 @@
 
 use crate::error::{IntoPy, to_py};
 use crate::functional::input;
-use crate::tensor::{PyTensor, wrap};
+use crate::held::PyTensor;
+use crate::tensor::wrap;
 use pyo3::prelude::*;
 use tengen::ops::{self, Activation, RecurrentParams};
 use tengen::{Error, ErrorKind, Tensor};

@@ -4,7 +4,7 @@ use crate::convert::{
     Ints, axes, from_python, ints, numpy_dtype, operand, parse_dtype, to_number, to_numpy,
 };
 use crate::error::IntoPy;
-use crate::held::{Held, Hold};
+use crate::held::{Hold, PyTensor};
 use crate::indexing::{self, PyTensorIterator};
 use pyo3::IntoPyObjectExt;
 use pyo3::basic::CompareOp;
@@ -14,29 +14,6 @@ use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyComplex, PyFloat, PyTuple, PyType};
 use std::sync::Mutex;
 use tengen::{DType, Device, Scalar, Tensor, ops};
-
-/// A multi-dimensional array that operators and automatic differentiation work on.
-///
-/// `data` is a number, a (nested) sequence, a NumPy array or another tensor. Without `dtype`,
-/// float64 becomes float32 and int64 becomes int32, as neural networks want it. Gradients flow on to
-/// a tensor that is given.
-///
-/// >>> import megengine as mge
-/// >>> mge.tensor([1.0, 2.0]) + 1
-/// Tensor([2. 3.], device=xpux:0)
-#[pyclass(name = "Tensor", module = "megengine.tensor", subclass, weakref, dict, frozen)]
-pub struct PyTensor {
-    pub held: Held,
-    name: Mutex<Option<String>>,
-}
-
-impl PyTensor {
-    /// A tensor object that holds a tensor or a variable.
-    #[inline]
-    pub fn new(held: impl Into<Held>) -> Self {
-        PyTensor { held: held.into(), name: Mutex::new(None) }
-    }
-}
 
 /// A Python Tensor.
 #[inline]

@@ -1,6 +1,6 @@
 //! Products of matrices of 8-bit integers, exact in i32.
 
-use super::matmul::{batched, matrix};
+use super::batches::{batched, matrix};
 use crate::shape::Shape;
 use crate::{DType, Element, Result, Tensor, bail};
 use tengen_kernels::gemm::int8::{self, Byte};

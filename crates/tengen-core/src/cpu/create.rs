@@ -21,7 +21,20 @@ fn line<S: Into<Scalar>>(n: usize, dtype: DType, f: impl Fn(usize) -> S) -> Resu
 
 impl Eval for Full {
     fn eval(&self, _: &[&Tensor], _: &[Meta]) -> Result<Tensors> {
-        Ok(smallvec![Tensor::full(&self.shape, self.value, self.dtype)?])
+        let t = Tensor::empty(self.shape, self.dtype)?;
+        if self.value == Scalar::Bool(false) {
+            // SAFETY: the tensor is new and has as many bytes; zeros are a value of every dtype.
+            unsafe { t.ptr::<u8>().write_bytes(0, t.numel() * self.dtype.size()) };
+            return Ok(smallvec![t]);
+        }
+        dispatch!(self.dtype, T => {
+            let (p, v) = (t.ptr::<T>(), self.value.to::<T>());
+            for i in 0..t.numel() {
+                // SAFETY: the tensor is new and holds `numel` elements.
+                unsafe { p.add(i).write(v) };
+            }
+        });
+        Ok(smallvec![t])
     }
 }
 

@@ -1,5 +1,6 @@
 //! Evaluation on the processor: the only room that knows both the memory of tensors and the kernels.
 
+mod batches;
 mod bytes;
 mod cast;
 mod conv;
@@ -13,7 +14,6 @@ mod join;
 mod matmul;
 mod norm;
 mod pool;
-mod prepared;
 mod raw;
 mod recurrent;
 mod reduce;
@@ -24,5 +24,3 @@ mod step;
 mod view;
 
 pub(crate) use cast::cast_raw;
-pub(crate) use elementwise::copy_into;
-pub(crate) use prepared::Prepared;

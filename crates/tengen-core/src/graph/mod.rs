@@ -16,7 +16,7 @@ pub use recording::with_values;
 
 use crate::door;
 use crate::op::{Meta, Metas, Op, describe};
-use crate::{Result, Tensor, autograd, bail, ensure};
+use crate::{Result, Tensor, bail, ensure};
 use recording::Recording;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -179,8 +179,7 @@ impl Graph {
     pub fn run(&self, inputs: impl IntoIterator<Item = Tensor>) -> Result<Vec<Tensor>> {
         let inputs: Vec<Tensor> = inputs.into_iter().collect();
         self.check(&inputs)?;
-        let tracked = autograd::is_recording() && inputs.iter().any(autograd::is_tracked);
-        if tracked || inputs.iter().any(Tensor::is_later) {
+        if door::records(&inputs) {
             return self.replay(&inputs);
         }
         let mut values: Vec<Option<Tensor>> = Vec::with_capacity(self.values);

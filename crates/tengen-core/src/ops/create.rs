@@ -48,6 +48,11 @@ makers! {
     Eye = "eye" { rows: usize, columns: usize, k: isize } self => Shape::new(&[self.rows, self.columns])?;
 }
 
+/// One value everywhere, converted to `dtype`.
+pub(crate) fn full(shape: Shape, value: Scalar, dtype: DType) -> Result<Tensor> {
+    apply1(Full { value, shape, dtype }, &[])
+}
+
 /// start, start + step, … up to and without stop; nothing if stop lies the other way. Exact where
 /// bounds and step are integers; else computed in f64, which integer dtypes truncate.
 ///

@@ -324,15 +324,16 @@ pub fn pad(x: &Tensor, widths: &[(usize, usize)], padding: Padding) -> Result<Te
         let most = (*before).max(*after);
         let possible = if padding == Padding::Reflect { most < n } else { n > 0 };
         ensure!(possible, Shape, "pad: axis {axis} of {x} is too short for widths {widths:?}");
-        let mut index = Tensor::empty(Shape::new(&[shape[axis]])?, DType::I64)?;
         let last = n as i64 - 1;
-        for (k, i) in index.as_mut_slice::<i64>()?.iter_mut().enumerate() {
+        let source = |k: usize| {
             let at = k as i64 - *before as i64;
-            *i = match padding {
+            match padding {
                 Padding::Reflect => last - (last - at.abs()).abs(),
                 _ => at.clamp(0, last),
-            };
-        }
+            }
+        };
+        let index: Vec<i64> = (0..shape[axis]).map(source).collect();
+        let index = Tensor::from_slice(&index, &[index.len()])?.to(x.device())?;
         y = take(&y, axis as isize, &index)?;
     }
     Ok(y)

@@ -6,6 +6,7 @@
 
 mod activation;
 mod arithmetic;
+pub(crate) mod axes;
 pub(crate) mod cast;
 pub(crate) mod compare;
 pub(crate) mod conv;

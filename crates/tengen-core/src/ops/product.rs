@@ -1,6 +1,6 @@
 //! Products of all other elements: the gradient of a product, right where elements are 0.
 
-use super::reduce::Axes;
+use super::axes::Axes;
 use super::{cast, concat, mul, reshape, split_at, transpose};
 use crate::shape::MAX_DIMS;
 use crate::{DType, Result, Tensor};

@@ -1,9 +1,78 @@
-//! Elements of tensors as Rust's numbers.
+//! Elements of tensors as Rust's numbers, to read and to write.
 
-use super::Tensor;
-use crate::{Element, Error, ErrorKind, Result, Scalar, dispatch, ensure};
+use super::{Memory, Tensor};
+use crate::{DType, Element, Error, ErrorKind, Result, Scalar, bail, dispatch, ensure, ops};
+use bytemuck::Pod;
+use std::sync::Arc;
 
 impl Tensor {
+    /// The elements of a contiguous tensor.
+    ///
+    /// # Errors
+    /// DType: `T` is not this tensor's element type. Value: it is a view that is not contiguous.
+    pub fn as_slice<T: Element>(&self) -> Result<&[T]> {
+        self.expect_dtype(T::DTYPE)?;
+        self.expect_value()?;
+        ensure!(self.is_contiguous(), Value, "as_slice: {self} is not contiguous");
+        // SAFETY: a contiguous tensor has `numel` elements at its pointer, of the checked dtype.
+        Ok(unsafe { std::slice::from_raw_parts(self.ptr::<T>(), self.numel()) })
+    }
+
+    /// The elements, to write to. A tensor that is shared or not contiguous is copied first, so no
+    /// other handle ever sees the change.
+    ///
+    /// # Errors
+    /// DType: `T` is not this tensor's element type. Memory: a copy cannot be had.
+    pub fn as_mut_slice<T: Element + Pod>(&mut self) -> Result<&mut [T]> {
+        self.expect_dtype(T::DTYPE)?;
+        self.make_unique()?;
+        // SAFETY: now contiguous and unshared; all bytes are initialised and valid for a Pod.
+        Ok(unsafe { std::slice::from_raw_parts_mut(self.ptr::<T>(), self.numel()) })
+    }
+
+    /// Copies the value unless this is its only handle and it is contiguous.
+    pub(crate) fn make_unique(&mut self) -> Result<()> {
+        let alone = Arc::get_mut(&mut self.inner).is_some_and(|inner| {
+            inner.prepared.clear();
+            inner.contiguous
+                && match &mut inner.memory {
+                    Memory::Own(_) => true,
+                    Memory::Lent(_) | Memory::Later { .. } => false,
+                    Memory::Block(block) => Arc::get_mut(block).is_some(),
+                    Memory::Far(far) => Arc::get_mut(far).is_some(),
+                }
+        });
+        if !alone {
+            *self = self.copy()?;
+        }
+        Ok(())
+    }
+
+    /// A contiguous tensor of the same value in memory of its own.
+    pub(crate) fn copy(&self) -> Result<Tensor> {
+        ops::view::contiguous(&self.detach())
+    }
+
+    /// The same value, contiguous in memory; this handle's own memory if it already is.
+    ///
+    /// # Errors
+    /// Memory: the copy cannot be had.
+    pub fn contiguous(&self) -> Result<Tensor> {
+        if self.is_contiguous() {
+            return Ok(self.clone());
+        }
+        let mut t = self.copy()?;
+        t.node = self.node;
+        Ok(t)
+    }
+
+    fn expect_dtype(&self, wanted: DType) -> Result<()> {
+        if wanted != self.dtype() {
+            bail!(DType, "elements of {self} cannot be read as {wanted}");
+        }
+        Ok(())
+    }
+
     /// The elements in row-major order.
     ///
     /// # Errors

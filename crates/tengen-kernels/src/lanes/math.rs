@@ -1,7 +1,7 @@
 //! Every [`Num`] function from a [`Lane`]'s primitives. Coefficients come from
 //! `tools/coefficients.py`; the stated errors are measured by the tests in `tests/math.rs`.
 
-use super::{Lane, Num, Table, normal};
+use super::{Lane, Num, Table, k, normal};
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_PI_2, LOG2_E, SQRT_2};
 
 /// A polynomial, highest power first, by Horner's rule.
@@ -14,11 +14,6 @@ fn poly<L: Lane, const K: usize>(x: L, c: [f64; K]) -> L {
         i += 1;
     }
     r
-}
-
-#[inline(always)]
-pub(super) fn k<L: Lane>(v: f64) -> L {
-    L::splat(super::Float::from_f64(v))
 }
 
 /// High and low parts of ln 2: products of the high part with exponents are exact.

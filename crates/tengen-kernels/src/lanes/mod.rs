@@ -195,6 +195,12 @@ impl Float for f64 {
     }
 }
 
+/// A number in every place.
+#[inline(always)]
+fn k<L: Lane>(v: f64) -> L {
+    L::splat(Float::from_f64(v))
+}
+
 /// A register of `W` numbers of type `T`.
 ///
 /// # Safety

@@ -4,8 +4,7 @@
 //! s(−a) for a ≥ 0: column i has the coefficients, highest power first, of the polynomial in a − i/8
 //! for a within 1/16 of i/8. They come from `tools/coefficients.py`.
 
-use super::Lane;
-use super::math::k;
+use super::{Lane, k};
 
 /// The coefficients of 32 polynomials of the fifth degree.
 pub type Table = [[f32; 32]; 6];

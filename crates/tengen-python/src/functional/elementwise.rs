@@ -3,7 +3,8 @@
 use super::{Any, New, input, inputs};
 use crate::convert::{number, operand};
 use crate::error::IntoPy;
-use crate::tensor::{PyTensor, wrap};
+use crate::held::PyTensor;
+use crate::tensor::wrap;
 use pyo3::exceptions::PyAssertionError;
 use pyo3::prelude::*;
 use tengen::{Scalar, ops};

@@ -79,7 +79,7 @@ fn swapaxes(py: Python<'_>, inp: Any, axis1: isize, axis2: isize) -> New {
 fn broadcast_to(py: Python<'_>, inp: Any, shape: Any) -> New {
     let x = input(inp)?;
     let mut dims = match shape.try_iter() {
-        Ok(items) if shape.cast::<crate::tensor::PyTensor>().is_err() => items
+        Ok(items) if shape.cast::<crate::held::PyTensor>().is_err() => items
             .map(|i| i.and_then(|i| if i.is_none() { Ok(None) } else { int(&i).map(Some) }))
             .collect::<PyResult<Vec<Option<isize>>>>()?,
         _ => ints(shape)?.into_iter().map(Some).collect(),

@@ -1,9 +1,9 @@
 //! Evaluation by direct sums.
 
-use crate::cpu::prepared::Form;
 use crate::op::Op;
 use crate::ops::conv::{Conv, ConvEpilogue, Pass};
 use crate::shape::Shape;
+use crate::tensor::Form;
 use crate::{Element, Result, Tensor, bail};
 use tengen_kernels::conv::{Geometry, Real};
 use tengen_kernels::direct::{Direct, Gradients, Images, ToFilter};
@@ -65,7 +65,7 @@ impl Conv {
         };
         let kept = if n.saturating_mul(g.pixels()) <= FEW {
             // The order of packed filters depends on nothing else but their shape.
-            let form = Form { name, isa: isa(), groups };
+            let form = Form { name, key: [isa() as usize, groups] };
             b.prepared().get(form, pack)?
         } else {
             None

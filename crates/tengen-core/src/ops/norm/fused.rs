@@ -58,7 +58,7 @@ impl Norm {
         }
     }
 
-    fn view(&self, shape: &Shape) -> View {
+    fn shapes(&self, shape: &Shape) -> View {
         let image: usize = shape.iter().skip(2).product();
         match self.over {
             Over::Batch => View {
@@ -224,7 +224,7 @@ impl NormGradient {
     /// The gradients in operators, which compute the statistics again.
     pub(crate) fn composed(&self, x: &[&Tensor]) -> Result<Tensors> {
         let (shape, dtype) = (*x[0].shape(), x[0].dtype());
-        let view = self.norm.view(&shape);
+        let view = self.norm.shapes(&shape);
         let wide = |t: &Tensor| reshape(&cast(t, arithmetic(dtype))?, &view.x);
         let (weight, x, dy) = (x.get(4), wide(x[0])?, wide(x[3])?);
         let average = |t: &Tensor| mean(t, Some(&view.axes), true);
@@ -265,7 +265,7 @@ impl Norm {
             return Ok(None);
         }
         let Meta { shape, dtype } = g.input_meta(0);
-        let view = self.view(&shape);
+        let view = self.shapes(&shape);
         let x = reshape(&cast(g.input(0)?, arithmetic(dtype))?, &view.x)?;
         let n = scalar(self.extents(&shape)[2] as f64, x.dtype())?;
         let mut total = Tensor::zeros(&[], x.dtype())?;

@@ -3,13 +3,15 @@
 //! [`layer`] holds the primitive, one layer in one direction over a whole sequence; [`unrolled`] its
 //! gradient in operators. Stacks of layers and single steps are composed of it here.
 
+mod cell;
 mod layer;
 mod unrolled;
 
 use super::{add, concat, dropout, reshape, split_at};
 use crate::op::{Entry, Tensors};
 use crate::{Error, ErrorKind, Result, Tensor, apply, bail, ensure};
-pub(crate) use layer::{C, Cell, H, Layer, LayerGradient, W, WH, X};
+pub(crate) use cell::{C, Cell, H, Layer, W, WH, X};
+pub(crate) use layer::LayerGradient;
 pub use tengen_kernels::recurrent::Activation;
 
 pub(super) const OPERATORS: &[&[Entry]] = &[&[

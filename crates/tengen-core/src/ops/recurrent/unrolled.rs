@@ -1,6 +1,6 @@
 //! The gradient in operators, for gradients of gradients: the steps unrolled.
 
-use super::layer::{C, Cell, H, LayerGradient, W, WH, X};
+use super::cell::{C, Cell, H, Layer, W, WH, X};
 use crate::op::Tensors;
 use crate::ops::{
     add, cast, concat, matmul, mul, relu, reshape, sigmoid, split, square, stack, sub, sum, tanh,
@@ -37,9 +37,9 @@ fn quarters(z: &Tensor) -> Result<[Tensor; 4]> {
     Tensors::into_vec(split(z, 4, -1)?).try_into().map_err(few)
 }
 
-/// [`LayerGradient`] in operators, which compute the steps again.
-pub(super) fn unrolled(op: &LayerGradient, inputs: &[&Tensor]) -> Result<Tensors> {
-    let layer = &op.layer;
+/// A layer's gradients to the inputs that need one, in operators, which compute the steps again; the
+/// inputs are those of its gradient's operator.
+pub(super) fn unrolled(layer: &Layer, needs: &[bool], inputs: &[&Tensor]) -> Result<Tensors> {
     let dtype = if inputs[X].dtype() == DType::F64 { DType::F64 } else { DType::F32 };
     let input = |k: usize| cast(inputs[k], dtype);
     // The gradients to the visible results come last.
@@ -131,5 +131,5 @@ pub(super) fn unrolled(op: &LayerGradient, inputs: &[&Tensor]) -> Result<Tensors
         };
         cast(&d, inputs[k].dtype())
     };
-    (0..layer.inputs()).filter(|k| op.needs[*k]).map(gradient).collect()
+    (0..layer.inputs()).filter(|k| needs[*k]).map(gradient).collect()
 }

@@ -3,17 +3,14 @@
 
 use crate::{Result, Tensor};
 use std::sync::OnceLock;
-use tengen_kernels::lanes::Isa;
 
 /// What a form is; tensors keep one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Form {
     /// The operator's name for it.
     pub name: &'static str,
-    /// The instruction set that reads it.
-    pub isa: Isa,
-    /// How many parts the value is divided into.
-    pub groups: usize,
+    /// What else it depends on, such as the instruction set that reads it.
+    pub key: [usize; 2],
 }
 
 /// The form of a tensor's value that was asked for first. It is made when it is asked for once more,
@@ -55,21 +52,20 @@ impl Prepared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tengen_kernels::lanes::isa;
 
     #[test]
     fn a_form_is_kept_from_the_second_use_until_the_value_changes() {
         let mut x = Tensor::from_slice(&[1.0f32, 2.0], &[2]).unwrap();
-        let form = Form { name: "test", isa: isa(), groups: 1 };
+        let form = Form { name: "test", key: [0, 1] };
         let get = |x: &Tensor, form: Form, value: f64| {
             let kept = x.prepared().get(form, || Tensor::scalar(value)).unwrap();
             kept.map(|t| t.item().unwrap())
         };
         assert_eq!(get(&x, form, 1.0), None);
-        assert_eq!(get(&x, Form { groups: 2, ..form }, 2.0), None);
+        assert_eq!(get(&x, Form { key: [0, 2], ..form }, 2.0), None);
         assert_eq!(get(&x.clone(), form, 3.0), Some(3.0));
         assert_eq!(get(&x, form, 4.0), Some(3.0));
-        assert_eq!(get(&x, Form { groups: 2, ..form }, 5.0), None);
+        assert_eq!(get(&x, Form { key: [0, 2], ..form }, 5.0), None);
         x.as_mut_slice::<f32>().unwrap()[0] = 5.0;
         assert_eq!(get(&x, form, 6.0), None);
         assert_eq!(get(&x, form, 7.0), Some(7.0));
