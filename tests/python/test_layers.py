@@ -276,6 +276,20 @@ def test_frozen_batch_norm_uses_running_statistics_in_training_mode():
         M.BatchNorm2d(3, freeze=True, track_running_stats=False)
 
 
+@pytest.mark.parametrize(
+    "kind, shape",
+    [(M.BatchNorm1d, (4, 3)), (M.BatchNorm2d, (4, 3, 2, 2)), (M.SyncBatchNorm, (4, 3, 2))],
+)
+@pytest.mark.parametrize("training", [True, False])
+def test_frozen_batch_norm_trains_neither_weight_nor_bias(kind, shape, training):
+    x, layer = tensor(*shape), kind(3, freeze=True)
+    layer.train(training)
+    with GradManager().attach([x, *layer.parameters()]) as gm:
+        gm.backward((layer(x) * layer(x)).sum())
+    assert layer.weight.grad is None and layer.bias.grad is None
+    assert np.any(x.grad.numpy())
+
+
 def test_batch_norm_without_running_statistics_always_uses_the_batch():
     layer = M.BatchNorm2d(3, track_running_stats=False)
     layer.eval()

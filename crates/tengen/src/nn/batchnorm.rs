@@ -21,7 +21,8 @@ pub struct BatchNormParams {
     /// Whether there are running statistics. Without them the batch's own are used in evaluation
     /// too.
     pub track_running_stats: bool,
-    /// Whether to normalise by the running statistics in training too, and leave them as they are.
+    /// Whether to normalise by the running statistics in training too, and leave them as they are;
+    /// γ and β then get no gradient.
     pub freeze: bool,
 }
 
@@ -137,7 +138,9 @@ macro_rules! batch_norm {
                     concat!($text, ": inp must be ", $wanted, ", not {}"),
                     x
                 );
-                let (weight, bias) = (self.weight.as_ref().map(|p| p.get()), self.bias.as_ref().map(|p| p.get()));
+                let constant = |t: Tensor| if self.params.freeze { t.detach() } else { t };
+                let given = |p: &Option<Parameter>| p.as_ref().map(|p| constant(p.get()));
+                let (weight, bias) = (given(&self.weight), given(&self.bias));
                 let (weight, bias, eps) = (weight.as_ref(), bias.as_ref(), self.params.eps);
                 let (Some(mean), Some(var)) = (&self.running_mean, &self.running_var) else {
                     return Ok(ops::batch_norm_train(x, weight, bias, eps)?.0);
