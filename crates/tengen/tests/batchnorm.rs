@@ -1,6 +1,6 @@
 //! Batch normalisation: which values training changes.
 
-use tengen::nn::{BatchNorm2d, BatchNormParams, Forward, Module};
+use tengen::nn::{BatchNorm1d, BatchNorm2d, BatchNormParams, Forward, Module};
 use tengen::{DType, GradManager, Tensor, Var, ops};
 
 fn running<L: Module>(layer: &L) -> [Vec<f32>; 2] {
@@ -27,4 +27,28 @@ fn frozen_layers_train_neither_weight_nor_bias() {
         assert!(weight.grad().is_none() && bias.grad().is_none());
         assert_eq!(running(&layer), [vec![0.0; 3], vec![1.0; 3]]);
     }
+}
+
+#[test]
+fn running_statistics_do_not_follow_a_batch_without_elements() {
+    let images = BatchNorm2d::new(2).unwrap();
+    for shape in [[0, 2, 3, 3], [2, 2, 0, 3]] {
+        let y = images.call(&Tensor::zeros(&shape, DType::F32).unwrap()).unwrap();
+        assert_eq!(*y.shape(), shape);
+    }
+    let rows = BatchNorm1d::new(2).unwrap();
+    rows.call(&Tensor::zeros(&[0, 2], DType::F32).unwrap()).unwrap();
+    for got in [running(&images), running(&rows)] {
+        assert_eq!(got, [[0.0, 0.0], [1.0, 1.0]]);
+    }
+}
+
+#[test]
+fn one_element_per_channel_has_no_variance() {
+    let layer = BatchNorm1d::new(2).unwrap();
+    let y = layer.call(&Tensor::from_slice(&[3.0f32, -5.0], &[1, 2]).unwrap()).unwrap();
+    assert_eq!(y.to_vec::<f32>().unwrap(), [0.0, 0.0]);
+    let [mean, var] = running(&layer);
+    let near = |got: &[f32], want: [f32; 2]| got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-6);
+    assert!(near(&mean, [0.3, -0.5]) && near(&var, [0.9, 0.9]), "{mean:?} {var:?}");
 }

@@ -121,7 +121,8 @@ class BatchNorm2d(_BatchNorm):
 
     .. math:: r \leftarrow \mathrm{momentum} \cdot r + (1 - \mathrm{momentum}) \cdot s
 
-    where :math:`s` is the batch mean or the unbiased variance. In eval mode :math:`\mu` and
+    where :math:`s` is the batch mean or the unbiased variance, which of one element is 0; a batch
+    without elements leaves them as they are. In eval mode :math:`\mu` and
     :math:`\sigma^2` are the running statistics. Source: Ioffe and Szegedy, "Batch normalization"
     (2015).
 

@@ -149,6 +149,9 @@ macro_rules! batch_norm {
                     return ops::batch_norm_eval(x, &mean.get(), &var.get(), weight, bias, eps);
                 }
                 let (y, batch_mean, batch_var) = ops::batch_norm_train(x, weight, bias, eps)?;
+                if x.numel() == 0 {
+                    return Ok(y);
+                }
                 blend(mean, &batch_mean, self.params.momentum)?;
                 blend(var, &batch_var, self.params.momentum)?;
                 Ok(y)
@@ -174,7 +177,8 @@ batch_norm! {
     ///
     /// In training, μ and σ² are the mean and the population variance over all axes but the
     /// channels, and the running statistics follow: r ← momentum·r + (1 − momentum)·s, where s is
-    /// the batch's mean or unbiased variance. In evaluation μ and σ² are the running statistics.
+    /// the batch's mean or unbiased variance, which of one element is 0. A batch without elements
+    /// leaves them as they are. In evaluation μ and σ² are the running statistics.
     ///
     /// `weight` (γ, from 1), `bias` (β, from 0), `running_mean` (from 0) and `running_var` (from 1)
     /// are `[1, c, 1, 1]`, and `[c]` in state dicts.
