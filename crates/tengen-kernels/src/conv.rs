@@ -27,7 +27,59 @@ pub struct Geometry {
     pub dilation: (usize, usize),
 }
 
+/// Output extent, step and dilation along one axis, if a window of `taps` fits into `n` pixels with
+/// `padding` on each side and all places that it sees can be counted from any of them. Steps that no
+/// window and no tap takes are no longer than need be.
+fn axis(
+    n: usize,
+    taps: usize,
+    stride: usize,
+    padding: usize,
+    dilation: usize,
+) -> Option<(usize, usize, usize)> {
+    let reach = taps.checked_sub(1)?.checked_mul(dilation)?.checked_add(1)?;
+    let padded = n.checked_add(padding.checked_mul(2)?)?;
+    isize::try_from(padded).ok()?;
+    let room = padded.checked_sub(reach)?;
+    let out = room.checked_div(stride)? + 1;
+    Some((out, stride.min(room + 1), if taps == 1 { 1 } else { dilation }))
+}
+
 impl Geometry {
+    /// The geometry of a convolution of `c` to `k` channels. `None` if a window has no taps or does
+    /// not fit into the padded image, if a stride is 0, or if an extent overflows.
+    pub fn new(
+        (c, k): (usize, usize),
+        image: (usize, usize),
+        filter: (usize, usize),
+        stride: (usize, usize),
+        padding: (usize, usize),
+        dilation: (usize, usize),
+    ) -> Option<Geometry> {
+        let (down, across) = (
+            axis(image.0, filter.0, stride.0, padding.0, dilation.0)?,
+            axis(image.1, filter.1, stride.1, padding.1, dilation.1)?,
+        );
+        let g = Geometry {
+            c,
+            image,
+            k,
+            filter,
+            out: (down.0, across.0),
+            stride: (down.1, across.1),
+            padding,
+            dilation: (down.2, across.2),
+        };
+        let product = |extents: [usize; 3]| {
+            extents.iter().try_fold(1usize, |n, e| n.checked_mul((*e).max(1)))
+        };
+        for extents in [[c, image.0, image.1], [c, filter.0, filter.1], [k, g.out.0, g.out.1]] {
+            product(extents)?;
+        }
+        k.checked_mul(g.taps())?;
+        Some(g)
+    }
+
     /// Elements of one image.
     pub fn image_len(&self) -> usize {
         self.c * self.image.0 * self.image.1

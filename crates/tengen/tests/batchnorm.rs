@@ -49,6 +49,7 @@ fn one_element_per_channel_has_no_variance() {
     let y = layer.call(&Tensor::from_slice(&[3.0f32, -5.0], &[1, 2]).unwrap()).unwrap();
     assert_eq!(y.to_vec::<f32>().unwrap(), [0.0, 0.0]);
     let [mean, var] = running(&layer);
-    let near = |got: &[f32], want: [f32; 2]| got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-6);
+    let near =
+        |got: &[f32], want: [f32; 2]| got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-6);
     assert!(near(&mean, [0.3, -0.5]) && near(&var, [0.9, 0.9]), "{mean:?} {var:?}");
 }

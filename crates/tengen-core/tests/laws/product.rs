@@ -406,6 +406,7 @@ fn convolutions_that_do_not_fit_are_errors() {
         (t(&[1, 3, 4, 4]), t(&[2, 3, 3, 3]), ConvParams { groups: 2, ..p }),
         (t(&[1, 3, 4, 4]), t(&[2, 3, 3, 3]), ConvParams { padding: (usize::MAX, 0), ..p }),
         (t(&[1, 3, 4, 4]), t(&[2, 3, 3, 3]), ConvParams { dilation: (usize::MAX, 1), ..p }),
+        (t(&[1, 3, 4, 4]), t(&[2, 3, 3, 3]), ConvParams { padding: (1 << 62, 0), ..p }),
     ];
     for (x, w, p) in &bad {
         let e = ops::conv2d(x, w, None, *p).unwrap_err().to_string();
