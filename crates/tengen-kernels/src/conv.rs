@@ -1,7 +1,7 @@
 //! Two-dimensional convolution and its gradients, on images in NCHW order.
 //!
 //! Here is the geometry; the sums are in `direct`, `winograd` and, without a sum over channels,
-//! `depthwise`.
+//! `depthwise`. `windows` makes products of matrices of them.
 
 use crate::lanes::Float;
 
@@ -91,6 +91,15 @@ impl Geometry {
     /// Positions of the window.
     pub fn pixels(&self) -> usize {
         self.out.0 * self.out.1
+    }
+    /// Whether the window has one position and covers every pixel once, in their order.
+    pub fn is_one_window(&self) -> bool {
+        let dense = |r: usize, dilation: usize| r == 1 || dilation == 1;
+        self.out == (1, 1)
+            && self.filter == self.image
+            && self.padding == (0, 0)
+            && dense(self.filter.0, self.dilation.0)
+            && dense(self.filter.1, self.dilation.1)
     }
     /// Taps of one filter, over all channels.
     pub fn taps(&self) -> usize {

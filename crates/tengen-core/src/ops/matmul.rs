@@ -81,7 +81,7 @@ impl Op for MatMul {
 const LARGE: usize = 1 << 21;
 
 /// The product of matrices of `E`, computed in `T`.
-fn product<T, E>(a: &Tensor, b: &Tensor, shape: Shape) -> Result<Tensor>
+pub(super) fn product<T, E>(a: &Tensor, b: &Tensor, shape: Shape) -> Result<Tensor>
 where
     T: Float + Element,
     E: Element + gemm::Element<T>,

@@ -416,6 +416,30 @@ fn convolutions_that_do_not_fit_are_errors() {
 }
 
 #[test]
+fn taps_and_windows_may_lie_as_far_apart_as_indices_reach() {
+    let x = Tensor::ones(&[1, 4, 4, 4], DType::F32).unwrap();
+    for (filters, groups) in [(8, 1), (4, 4)] {
+        let channels = 4 / groups;
+        let filters_of = |r: usize| {
+            let shape = [groups, filters / groups, channels, r, r];
+            Tensor::ones(if groups == 1 { &shape[1..] } else { &shape }, DType::F32).unwrap()
+        };
+        // Of every window, the tap in the middle alone lies in the image.
+        let far = (1 << 33, 1 << 33);
+        let p = params((1, 1), far, far, groups);
+        let [y, dx, dw] = with_gradients(&x, &filters_of(3), p);
+        assert_eq!(y, vec![channels as f64; filters * 16]);
+        assert!(dx.iter().all(|v| *v != 0.0));
+        assert!(dw.iter().enumerate().all(|(i, v)| (*v != 0.0) == (i % 9 == 4)), "{dw:?}");
+        let most = (usize::MAX, usize::MAX);
+        let p = params(most, (0, 0), most, groups);
+        let [y, dx, _] = with_gradients(&x, &filters_of(1), p);
+        assert_eq!(y, vec![channels as f64; filters]);
+        assert_eq!(dx.iter().filter(|v| **v != 0.0).count(), 4);
+    }
+}
+
+#[test]
 fn dropout_keeps_the_mean_and_follows_the_seed() {
     let x = Tensor::ones(&[100_000], DType::F32).unwrap();
     let draw = || {

@@ -1,11 +1,15 @@
 //! Convolution: three operators, of which each is the others' gradient.
 
+mod cost;
 mod depthwise;
 mod direct;
 mod fused;
+mod gathered;
 mod op;
 mod plan;
 mod pointwise;
+#[cfg(test)]
+mod tests;
 mod winograd;
 
 pub use fused::{ConvEpilogue, conv2d_fused};

@@ -1,5 +1,6 @@
 //! The operators: what they infer, which evaluation they take, their gradients.
 
+use super::gathered::Product;
 use super::plan::{Way, way};
 use super::{ConvEpilogue, ConvParams};
 use crate::autograd::Gradient;
@@ -8,7 +9,7 @@ use crate::ops::{cast::cast_raw, sum};
 use crate::shape::Shape;
 use crate::{DType, Element, Result, Tensor, apply1, bail, ensure, promote};
 use smallvec::{SmallVec, smallvec};
-use tengen_kernels::conv::{Geometry, Real};
+use tengen_kernels::conv::Geometry;
 use tengen_kernels::epilogue::{Epilogue, finish};
 
 /// Which of the three a [`Conv`] computes, from which inputs. The first two take a third one, a bias
@@ -32,7 +33,7 @@ pub(super) struct Conv {
 
 impl Conv {
     /// Geometry of one group, and the shapes of image, filters and result.
-    fn geometry(&self, x: &[&Tensor]) -> Result<(Geometry, usize, [Shape; 3])> {
+    pub(super) fn geometry(&self, x: &[&Tensor]) -> Result<(Geometry, usize, [Shape; 3])> {
         let p = &self.params;
         ensure!(
             p.groups > 0
@@ -119,7 +120,7 @@ impl<'a> ConvEpilogue<'a> {
 }
 
 impl Conv {
-    fn run<T: Real + Element>(
+    fn run<T: Product>(
         &self,
         [a, b]: [&Tensor; 2],
         after: &ConvEpilogue<'_>,
@@ -127,7 +128,7 @@ impl Conv {
         n: usize,
         shape: Shape,
     ) -> Result<Tensor> {
-        let way = way(self.pass, &g, T::DTYPE);
+        let way = way(self.pass, &g, n, T::DTYPE);
         let empty = shape.numel() == 0 || a.numel() == 0 || b.numel() == 0;
         let y = match (way, self.pass) {
             _ if empty => Tensor::zeros(&shape, T::DTYPE)?,
@@ -137,6 +138,7 @@ impl Conv {
             }
             (Way::Winograd, _) => self.winograd(a, b, &ConvEpilogue::default(), g, n, shape)?,
             (Way::Direct, _) => self.direct_to_filter::<T>(a, b, g, n, shape)?,
+            (Way::Gathered, _) => self.gathered::<T>(a, b, g, n, shape)?,
             (Way::Pointwise, _) => self.pointwise::<T>(a, b, g, n, shape)?,
             (Way::Depthwise, Pass::ToFilter(..)) => {
                 self.depthwise_to_filter::<T>(a, b, g, n, shape)?
