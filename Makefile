@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 .PHONY: demo test test-rust test-python test-asan test-valgrind lint audit bench bench-quick \
-	bench-scaling bench-kernels bench-instructions wheel build venv clean
+	bench-convolutions bench-scaling bench-kernels bench-instructions wheel build venv clean
 
 demo: build
 	$(BIN)/pip install -q matplotlib
@@ -68,6 +68,10 @@ bench: build $(TORCH_READY) $(COMPARE_CANDLE)
 
 bench-quick: build $(TORCH_READY) $(COMPARE_CANDLE)
 	$(BIN)/python -m benches.compare --quick
+
+# Random convolutions beside PyTorch: every one that is far behind. `make bench-convolutions SEED=2`.
+bench-convolutions: build $(TORCH_READY)
+	$(BIN)/python -m benches.convolutions $(if $(SEED),--seed $(SEED))
 
 # How time and memory grow with size and threads; the tables go to docs/performance.md.
 bench-scaling: build

@@ -55,9 +55,10 @@ ONLY = [
         "there is no memory to touch here",
     ),
 ]
-# Enumerations that kernels and operators share; they say what, not how.
+# Enumerations and geometries that kernels and operators share; they say what, not how.
 SHARED = re.compile(
-    r"tengen_kernels::(pooling::(CountMode|Pool2d)|epilogue::Activation|recurrent::Activation)\b"
+    r"tengen_kernels::(pooling::(CountMode|Pool2d)|conv::Geometry"
+    r"|epilogue::Activation|recurrent::Activation)\b"
 )
 
 # Imports that close a circle, and why they may.

@@ -276,6 +276,20 @@ def test_frozen_batch_norm_uses_running_statistics_in_training_mode():
         M.BatchNorm2d(3, freeze=True, track_running_stats=False)
 
 
+@pytest.mark.parametrize(
+    "kind, shape",
+    [(M.BatchNorm1d, (4, 3)), (M.BatchNorm2d, (4, 3, 2, 2)), (M.SyncBatchNorm, (4, 3, 2))],
+)
+@pytest.mark.parametrize("training", [True, False])
+def test_frozen_batch_norm_trains_neither_weight_nor_bias(kind, shape, training):
+    x, layer = tensor(*shape), kind(3, freeze=True)
+    layer.train(training)
+    with GradManager().attach([x, *layer.parameters()]) as gm:
+        gm.backward((layer(x) * layer(x)).sum())
+    assert layer.weight.grad is None and layer.bias.grad is None
+    assert np.any(x.grad.numpy())
+
+
 def test_batch_norm_without_running_statistics_always_uses_the_batch():
     layer = M.BatchNorm2d(3, track_running_stats=False)
     layer.eval()
@@ -288,6 +302,44 @@ def test_batch_norm_stops_tracking_on_request():
     layer.track_running_stats = False
     layer(tensor(4, 3, 2, 2))
     assert (layer.running_mean.numpy() == 0).all()
+
+
+@pytest.mark.parametrize(
+    "layer, shape",
+    [
+        (M.BatchNorm1d(2), (0, 2)),
+        (M.BatchNorm1d(2), (3, 2, 0)),
+        (M.BatchNorm2d(2), (0, 2, 3, 3)),
+        (M.BatchNorm2d(2), (2, 2, 0, 3)),
+        (M.SyncBatchNorm(2), (0, 2, 3)),
+        (M.ConvBn2d(1, 2, 3), (0, 1, 5, 5)),
+    ],
+)
+def test_batch_norm_does_not_follow_a_batch_without_elements(layer, shape):
+    norm = getattr(layer, "bn", layer)
+    norm.running_mean[...] = 0.5
+    with GradManager().attach(layer.parameters()) as gm:
+        y = layer(F.zeros(shape))
+        gm.backward(y.sum())
+    assert y.shape[0] == shape[0] and y.size == 0
+    np.testing.assert_array_equal(norm.running_mean.numpy().ravel(), [0.5, 0.5])
+    np.testing.assert_array_equal(norm.running_var.numpy().ravel(), [1, 1])
+    assert not norm.weight.grad.numpy().any() and not norm.bias.grad.numpy().any()
+
+
+def test_batch_norm_returns_unchanged_statistics_for_a_batch_without_elements():
+    mean, var = Tensor([1.0, 2.0]), Tensor([3.0, 4.0])
+    y, *after = F.batch_norm(F.zeros((0, 2)), mean, var, training=True, inplace=False)
+    assert y.shape == (0, 2)
+    for new, old in zip(after, (mean, var), strict=True):
+        np.testing.assert_array_equal(new.numpy(), old.numpy())
+
+
+def test_batch_norm_of_one_element_per_channel_has_no_variance():
+    layer = M.BatchNorm1d(2)
+    assert not layer(Tensor([[3.0, -5.0]])).numpy().any()
+    np.testing.assert_allclose(layer.running_mean.numpy().ravel(), [0.3, -0.5], rtol=1e-5)
+    np.testing.assert_allclose(layer.running_var.numpy().ravel(), [0.9, 0.9], rtol=1e-5)
 
 
 def test_batch_norm_updates_its_buffers_in_place_and_resets_them():

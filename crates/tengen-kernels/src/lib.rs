@@ -26,4 +26,5 @@ pub mod softmax;
 pub mod sort;
 #[cfg(test)]
 mod testing;
+pub mod windows;
 pub mod winograd;

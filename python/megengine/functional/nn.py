@@ -66,7 +66,8 @@ def batch_norm(
 
     In training, by the mean and variance of the batch; the running statistics become
     ``momentum * running + (1 - momentum) * batch`` (with the unbiased variance), in place, or are
-    returned after the result without ``inplace``. Otherwise, by the running statistics. ``weight``,
+    returned after the result without ``inplace``. Without elements there is nothing to follow, and
+    they stay as they are. Otherwise, by the running statistics. ``weight``,
     ``bias`` and the statistics have c elements in any shape.
 
     >>> import megengine as mge
@@ -82,8 +83,8 @@ def batch_norm(
     y, mean, var = _tengen._batch_norm_train(inp, weight, bias, eps)
     updated = []
     for running, batch in ((running_mean, mean), (running_var, var)):
-        if running is None:
-            updated.append(None)
+        if running is None or not inp.size:
+            updated.append(running)
             continue
         batch = batch.detach().reshape(running.shape)
         new = running.detach() * momentum + batch * (1 - momentum)

@@ -73,12 +73,15 @@ class _BatchNorm(Module):
             inp = inp.reshape(tuple(shape) + (1,) * (4 - len(shape)))
         batch_statistics = self.running_mean is None or (self.training and not self.freeze)
         tracked = self.track_running_stats or not batch_statistics
+        weight, bias = self.weight, self.bias
+        if self.freeze and self.affine:
+            weight, bias = weight.detach(), bias.detach()
         out = F.batch_norm(
             inp,
             self.running_mean if tracked else None,
             self.running_var if tracked else None,
-            self.weight,
-            self.bias,
+            weight,
+            bias,
             training=batch_statistics,
             momentum=self.momentum,
             eps=self.eps,
@@ -118,7 +121,8 @@ class BatchNorm2d(_BatchNorm):
 
     .. math:: r \leftarrow \mathrm{momentum} \cdot r + (1 - \mathrm{momentum}) \cdot s
 
-    where :math:`s` is the batch mean or the unbiased variance. In eval mode :math:`\mu` and
+    where :math:`s` is the batch mean or the unbiased variance, which of one element is 0; a batch
+    without elements leaves them as they are. In eval mode :math:`\mu` and
     :math:`\sigma^2` are the running statistics. Source: Ioffe and Szegedy, "Batch normalization"
     (2015).
 
@@ -130,7 +134,7 @@ class BatchNorm2d(_BatchNorm):
         track_running_stats: whether there are running statistics; without them, eval mode uses
             the statistics of the batch too.
         freeze: normalise by the running statistics in training mode too, and leave them as they
-            are.
+            are; :math:`\gamma` and :math:`\beta` then get no gradient.
 
     Parameters:
         ``weight``: :math:`\gamma`, from ones; ``bias``: :math:`\beta`, from zeros; the buffers

@@ -18,7 +18,7 @@ use tengen_kernels::{pool, small};
 const LARGE: usize = 1 << 21;
 
 /// The product of matrices of `E`, computed in `T`.
-fn product<T, E>(a: &Tensor, b: &Tensor, shape: Shape) -> Result<Tensor>
+pub(super) fn product<T, E>(a: &Tensor, b: &Tensor, shape: Shape) -> Result<Tensor>
 where
     T: Float + Element,
     E: Element + gemm::Element<T>,

@@ -89,7 +89,7 @@ impl Windows {
                     Shape,
                     "{op}: no windows of {:?}, {:?} apart, with padding {:?} in {s}; kernel and \
                      stride must be positive, padding less than the kernel, and the kernel not \
-                     larger than the padded image",
+                     larger than the padded image, and a window's elements countable",
                     p.kernel,
                     p.stride,
                     p.padding

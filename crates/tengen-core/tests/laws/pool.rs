@@ -71,6 +71,15 @@ fn windows_that_do_not_fit_are_errors() {
     assert!(ops::max_pool2d(&t(&[1, 1, 4, 4]), PoolParams { padding: (2, 0), ..p }).is_err());
     let huge = PoolParams { padding: (usize::MAX, 0), ..p };
     assert!(ops::max_pool2d(&t(&[1, 1, 4, 4]), huge).is_err());
+    // A window's extents fit each for itself, the count of its elements does not.
+    let k = (1usize << 32) + 1;
+    let wide = PoolParams { kernel: (k, k), stride: (k, k), padding: (k - 1, k - 1) };
+    for mode in [CountMode::IncludePadding, CountMode::ExcludePadding] {
+        assert!(ops::avg_pool2d(&t(&[1, 1, 4, 4]), wide, mode).is_err());
+    }
+    let tall = PoolParams { kernel: (k, 1), stride: (k, 1), padding: (k - 1, 0) };
+    let y = ops::avg_pool2d(&t(&[1, 1, 4, 4]), tall, CountMode::ExcludePadding).unwrap();
+    assert_eq!(y.to_vec::<f32>().unwrap(), [1.0; 8]);
     assert!(ops::adaptive_avg_pool2d(&t(&[1, 1, 4, 4]), (5, 1)).is_err());
     assert!(ops::adaptive_max_pool2d(&t(&[1, 1, 4, 4]), (0, 1)).is_err());
     let empty = ops::max_pool2d(&t(&[0, 3, 4, 4]), p).unwrap();

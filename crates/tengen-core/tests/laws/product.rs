@@ -406,12 +406,37 @@ fn convolutions_that_do_not_fit_are_errors() {
         (t(&[1, 3, 4, 4]), t(&[2, 3, 3, 3]), ConvParams { groups: 2, ..p }),
         (t(&[1, 3, 4, 4]), t(&[2, 3, 3, 3]), ConvParams { padding: (usize::MAX, 0), ..p }),
         (t(&[1, 3, 4, 4]), t(&[2, 3, 3, 3]), ConvParams { dilation: (usize::MAX, 1), ..p }),
+        (t(&[1, 3, 4, 4]), t(&[2, 3, 3, 3]), ConvParams { padding: (1 << 62, 0), ..p }),
     ];
     for (x, w, p) in &bad {
         let e = ops::conv2d(x, w, None, *p).unwrap_err().to_string();
         assert!(e.contains("conv2d"), "{e}");
     }
     assert!(ops::conv2d(&t(&[1, 3, 4, 4]), &t(&[2, 3, 3, 3]), Some(&t(&[3])), p).is_err());
+}
+
+#[test]
+fn taps_and_windows_may_lie_as_far_apart_as_indices_reach() {
+    let x = Tensor::ones(&[1, 4, 4, 4], DType::F32).unwrap();
+    for (filters, groups) in [(8, 1), (4, 4)] {
+        let channels = 4 / groups;
+        let filters_of = |r: usize| {
+            let shape = [groups, filters / groups, channels, r, r];
+            Tensor::ones(if groups == 1 { &shape[1..] } else { &shape }, DType::F32).unwrap()
+        };
+        // Of every window, the tap in the middle alone lies in the image.
+        let far = (1 << 33, 1 << 33);
+        let p = params((1, 1), far, far, groups);
+        let [y, dx, dw] = with_gradients(&x, &filters_of(3), p);
+        assert_eq!(y, vec![channels as f64; filters * 16]);
+        assert!(dx.iter().all(|v| *v != 0.0));
+        assert!(dw.iter().enumerate().all(|(i, v)| (*v != 0.0) == (i % 9 == 4)), "{dw:?}");
+        let most = (usize::MAX, usize::MAX);
+        let p = params(most, (0, 0), most, groups);
+        let [y, dx, _] = with_gradients(&x, &filters_of(1), p);
+        assert_eq!(y, vec![channels as f64; filters]);
+        assert_eq!(dx.iter().filter(|v| **v != 0.0).count(), 4);
+    }
 }
 
 #[test]

@@ -8,6 +8,9 @@ use std::ops::Range;
 pub(super) const NEAR: usize = 256 << 10;
 /// Bytes of the image that a worker keeps in its second-level cache, where a row allows it.
 const CACHE: usize = 256 << 10;
+/// The most elements of a worker's part of the image: more are not to be had, and so many for each
+/// worker can be counted.
+const LARGEST: usize = 1 << 48;
 /// The most columns of a block.
 const COLUMNS: usize = 112;
 
@@ -144,7 +147,7 @@ impl Part {
         let plan = Part { filter: (g.taps(), area), area, ..plan };
         // A filter of one tap that reads every pixel where it lies sees no rows.
         let dense = area == 1 && g.stride == (1, 1) && g.padding == (0, 0);
-        Some(if dense { plan.flat() } else { plan }.cut(CACHE / size_of::<T>(), COLUMNS))
+        if dense { plan.flat() } else { plan }.cut(CACHE / size_of::<T>(), COLUMNS)
     }
 
     /// The parts of the gradient to the input, each for pixels of one remainder to the stride.
@@ -182,7 +185,8 @@ impl Part {
                 ..plan
             };
             parts.try_reserve(1).ok()?;
-            parts.push(if dense { plan.flat() } else { plan }.cut(CACHE / size_of::<T>(), COLUMNS));
+            let plan = if dense { plan.flat() } else { plan };
+            parts.push(plan.cut(CACHE / size_of::<T>(), COLUMNS)?);
         }
         Some(parts)
     }
@@ -201,7 +205,7 @@ impl Part {
         // Sums that are far away pass through the cache with every block: fewer blocks, then.
         let sums = plan.outs * plan.channels * plan.taps.len() * size_of::<T>();
         let cache = if sums > NEAR { 2 * CACHE } else { CACHE };
-        Some(plan.cut(cache / size_of::<T>(), columns.max(COLUMNS)))
+        plan.cut(cache / size_of::<T>(), columns.max(COLUMNS))
     }
 
     /// A sum whose results lie densely. Taps are row, column and place in the filter.
@@ -252,23 +256,24 @@ impl Part {
     }
 
     /// Cuts the grid into blocks of at most `columns` whose part of the image is no more than `cache`
-    /// elements.
-    fn cut(mut self, cache: usize, columns: usize) -> Self {
+    /// elements. `None` if that part cannot be had.
+    fn cut(mut self, cache: usize, columns: usize) -> Option<Self> {
         let slots = (self.rows.starts.len(), self.columns.starts.len());
         let across = self.grid.1.div_ceil(columns);
-        let columns = self.grid.1.div_ceil(across.max(1)) + self.columns.reach;
-        let row = slots.1 * columns;
-        let line = self.channels * slots.0 * row;
+        let columns = self.grid.1.div_ceil(across.max(1)).checked_add(self.columns.reach)?;
+        let row = slots.1.checked_mul(columns)?;
+        let line = self.channels.checked_mul(slots.0)?.checked_mul(row)?;
         let most = (cache / line.max(1)).saturating_sub(self.rows.reach).max(1);
         let down = self.grid.0.div_ceil(most);
-        let rows = self.grid.0.div_ceil(down.max(1)) + self.rows.reach;
-        self.layout =
-            Layout { cut: (down, across), rows, columns, row, plane: slots.0 * rows * row };
+        let rows = self.grid.0.div_ceil(down.max(1)).checked_add(self.rows.reach)?;
+        let plane = slots.0.checked_mul(rows)?.checked_mul(row)?;
+        self.channels.checked_mul(plane).filter(|n| *n <= LARGEST)?;
+        self.layout = Layout { cut: (down, across), rows, columns, row, plane };
         for tap in &mut self.taps {
             let line = (tap.row.slot * rows + tap.row.index) * row;
             tap.offset = line + tap.column.slot * columns + tap.column.index;
         }
-        self
+        Some(self)
     }
 
     /// Elements of one group's packed filters.

@@ -56,7 +56,7 @@ pub struct Pool2d {
 impl Pool2d {
     /// Windows of size `kernel`, `stride` apart, over an input with `padding` on every side. `None`
     /// if a kernel or stride is 0, a padding is not less than the kernel, the kernel exceeds the
-    /// padded input, or a size overflows.
+    /// padded input, or a size or the count of a window's elements overflows.
     pub fn new(
         input: (usize, usize),
         kernel: (usize, usize),
@@ -76,6 +76,7 @@ impl Pool2d {
             windows(input.0, kernel.0, stride.0, padding.0)?,
             windows(input.1, kernel.1, stride.1, padding.1)?,
         );
+        kernel.0.checked_mul(kernel.1)?;
         input.0.checked_mul(input.1)?;
         output.0.checked_mul(output.1)?;
         Some(Pool2d { input, output, kernel, stride, padding })

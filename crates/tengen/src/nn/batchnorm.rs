@@ -21,7 +21,8 @@ pub struct BatchNormParams {
     /// Whether there are running statistics. Without them the batch's own are used in evaluation
     /// too.
     pub track_running_stats: bool,
-    /// Whether to normalise by the running statistics in training too, and leave them as they are.
+    /// Whether to normalise by the running statistics in training too, and leave them as they are;
+    /// γ and β then get no gradient.
     pub freeze: bool,
 }
 
@@ -137,7 +138,9 @@ macro_rules! batch_norm {
                     concat!($text, ": inp must be ", $wanted, ", not {}"),
                     x
                 );
-                let (weight, bias) = (self.weight.as_ref().map(|p| p.get()), self.bias.as_ref().map(|p| p.get()));
+                let constant = |t: Tensor| if self.params.freeze { t.detach() } else { t };
+                let given = |p: &Option<Parameter>| p.as_ref().map(|p| constant(p.get()));
+                let (weight, bias) = (given(&self.weight), given(&self.bias));
                 let (weight, bias, eps) = (weight.as_ref(), bias.as_ref(), self.params.eps);
                 let (Some(mean), Some(var)) = (&self.running_mean, &self.running_var) else {
                     return Ok(ops::batch_norm_train(x, weight, bias, eps)?.0);
@@ -146,6 +149,9 @@ macro_rules! batch_norm {
                     return ops::batch_norm_eval(x, &mean.get(), &var.get(), weight, bias, eps);
                 }
                 let (y, batch_mean, batch_var) = ops::batch_norm_train(x, weight, bias, eps)?;
+                if x.numel() == 0 {
+                    return Ok(y);
+                }
                 blend(mean, &batch_mean, self.params.momentum)?;
                 blend(var, &batch_var, self.params.momentum)?;
                 Ok(y)
@@ -171,7 +177,8 @@ batch_norm! {
     ///
     /// In training, μ and σ² are the mean and the population variance over all axes but the
     /// channels, and the running statistics follow: r ← momentum·r + (1 − momentum)·s, where s is
-    /// the batch's mean or unbiased variance. In evaluation μ and σ² are the running statistics.
+    /// the batch's mean or unbiased variance, which of one element is 0. A batch without elements
+    /// leaves them as they are. In evaluation μ and σ² are the running statistics.
     ///
     /// `weight` (γ, from 1), `bias` (β, from 0), `running_mean` (from 0) and `running_var` (from 1)
     /// are `[1, c, 1, 1]`, and `[c]` in state dicts.

@@ -109,6 +109,8 @@ fn check_layer(case: &Case, layer: &dyn Module, call: Call) -> Outcome {
     for (path, p) in &parameters {
         if param_grads.contains(&path.as_str()) {
             compare_grad(format!("pgrad/{path}"), p)?;
+        } else if p.grad().is_some() {
+            fail!("{path} has a gradient");
         }
     }
     let changed = case.strings("state_after");

@@ -1,9 +1,13 @@
 //! Convolution: its geometry, the way in which it is computed, and what follows its sums.
 
+mod cost;
 mod depthwise;
 mod direct;
+mod gathered;
 mod plan;
 mod pointwise;
+#[cfg(test)]
+mod tests;
 mod winograd;
 
 use crate::cpu::cast_raw;
@@ -11,9 +15,10 @@ use crate::op::{Eval, Meta, Tensors};
 use crate::ops::conv::{Conv, ConvEpilogue, Fused, Pass};
 use crate::shape::Shape;
 use crate::{DType, Element, Result, Tensor};
+use gathered::Product;
 use plan::{Way, way};
 use smallvec::{SmallVec, smallvec};
-use tengen_kernels::conv::{Geometry, Real};
+use tengen_kernels::conv::Geometry;
 use tengen_kernels::epilogue::{Epilogue, finish};
 
 impl<'a> ConvEpilogue<'a> {
@@ -28,7 +33,8 @@ impl<'a> ConvEpilogue<'a> {
 }
 
 impl Conv {
-    /// The geometry of one group, and the number of images, of operands and a result that fit.
+    /// The geometry of one group, and the number of images, of operands and a result that inference
+    /// found to fit.
     fn geometry(&self, a: &Shape, b: &Shape, y: &Shape) -> (Geometry, usize) {
         let [image, filters, out] = match self.pass {
             Pass::Forward => [a, b, y],
@@ -36,20 +42,17 @@ impl Conv {
             Pass::ToFilter(..) => [a, y, b],
         };
         let p = &self.params;
-        let geometry = Geometry {
-            c: image[1] / p.groups,
-            image: (image[2], image[3]),
-            k: out[1] / p.groups,
-            filter: (filters[2], filters[3]),
-            out: (out[2], out[3]),
-            stride: p.stride,
-            padding: p.padding,
-            dilation: p.dilation,
-        };
+        let geometry = Geometry::of_result(
+            (image[1] / p.groups, out[1] / p.groups),
+            (image[2], image[3]),
+            (filters[2], filters[3]),
+            (out[2], out[3]),
+            (p.stride, p.padding, p.dilation),
+        );
         (geometry, image[0])
     }
 
-    fn run<T: Real + Element>(
+    fn run<T: Product>(
         &self,
         [a, b]: [&Tensor; 2],
         after: &ConvEpilogue<'_>,
@@ -57,7 +60,7 @@ impl Conv {
         n: usize,
         shape: Shape,
     ) -> Result<Tensor> {
-        let way = way(self.pass, &g, T::DTYPE);
+        let way = way(self.pass, &g, n, T::DTYPE);
         let empty = shape.numel() == 0 || a.numel() == 0 || b.numel() == 0;
         let y = match (way, self.pass) {
             _ if empty => Tensor::zeros(&shape, T::DTYPE)?,
@@ -67,6 +70,7 @@ impl Conv {
             }
             (Way::Winograd, _) => self.winograd(a, b, &ConvEpilogue::default(), g, n, shape)?,
             (Way::Direct, _) => self.direct_to_filter::<T>(a, b, g, n, shape)?,
+            (Way::Gathered, _) => self.gathered::<T>(a, b, g, n, shape)?,
             (Way::Pointwise, _) => self.pointwise::<T>(a, b, g, n, shape)?,
             (Way::Depthwise, Pass::ToFilter(..)) => {
                 self.depthwise_to_filter::<T>(a, b, g, n, shape)?

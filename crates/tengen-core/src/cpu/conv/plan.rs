@@ -1,5 +1,6 @@
 //! The rule by which a convolution's evaluation is chosen.
 
+use super::cost;
 use crate::DType;
 use crate::ops::conv::{Pass, winograd_enabled};
 use tengen_kernels::conv::Geometry;
@@ -14,6 +15,8 @@ pub(super) enum Way {
     Depthwise,
     /// A product of the filters with the pixels of each image.
     Pointwise,
+    /// Products with gathered windows: each element is moved once for each window that covers it.
+    Gathered,
     /// Sums over taps and channels, or products with what taps cover: everything else.
     Direct,
 }
@@ -37,10 +40,11 @@ const FEW: usize = 128;
 const MANY: usize = 512;
 
 /// The way for one group of a convolution of `n` images.
-pub(super) fn way(pass: Pass, g: &Geometry, dtype: DType) -> Way {
+pub(super) fn way(pass: Pass, g: &Geometry, n: usize, dtype: DType) -> Way {
     // A plane of input with few filters of its own: no registers of output channels to fill.
     if g.c == 1 && g.k < FILTERS {
-        return Way::Depthwise;
+        let apart = cost::depthwise(pass, g);
+        return if cost::gathered(pass, g, n) < apart { Way::Gathered } else { Way::Depthwise };
     }
     let (ones, none) = ((1, 1), (0, 0));
     let one_tap = g.filter == ones && g.stride == ones && g.padding == none;
@@ -64,5 +68,5 @@ pub(super) fn way(pass: Pass, g: &Geometry, dtype: DType) -> Way {
     {
         return Way::Winograd;
     }
-    Way::Direct
+    if cost::gathered(pass, g, n) < cost::direct(pass, g) { Way::Gathered } else { Way::Direct }
 }

@@ -6,6 +6,7 @@ use crate::op::{Attributes, Described, Grads, Meta, Metas, Op, Saves};
 use crate::ops::sum;
 use crate::shape::Shape;
 use crate::{DType, Result, Tensor, apply1, bail, ensure, promote};
+use tengen_kernels::conv::Geometry;
 
 /// Which of the three a [`Conv`] computes, from which inputs. The first two take a third one, a bias
 /// for each channel of what they compute.
@@ -24,13 +25,6 @@ pub(crate) enum Pass {
 pub(crate) struct Conv {
     pub params: ConvParams,
     pub pass: Pass,
-}
-
-/// Extent of the result along one axis, if the filter fits.
-fn out_extent(n: usize, r: usize, stride: usize, padding: usize, dilation: usize) -> Option<usize> {
-    let reach = r.checked_sub(1)?.checked_mul(dilation)?.checked_add(1)?;
-    let room = n.checked_add(padding.checked_mul(2)?)?.checked_sub(reach)?;
-    Some(room / stride + 1)
 }
 
 impl Conv {
@@ -56,29 +50,10 @@ impl Conv {
         );
         let (sa, sb) = (a.shape(), b.shape());
         let name = self.name();
-        let (n, c, image, k, filter, out) = match self.pass {
-            Pass::Forward => {
-                let axis = |d: usize, s: usize, pad: usize, dil: usize| {
-                    out_extent(sa[d], sb[d], s, pad, dil)
-                };
-                let out = axis(2, p.stride.0, p.padding.0, p.dilation.0).zip(axis(
-                    3,
-                    p.stride.1,
-                    p.padding.1,
-                    p.dilation.1,
-                ));
-                let Some(out) = out else {
-                    bail!(
-                        Shape,
-                        "{name}: the filter does not fit into the padded image (inp: {a}, weight: {b}, {p:?})"
-                    )
-                };
-                (sa[0], sa[1], (sa[2], sa[3]), sb[0], (sb[2], sb[3]), out)
-            }
-            Pass::ToInput(h, w) => {
-                (sa[0], sb[1] * p.groups, (h, w), sb[0], (sb[2], sb[3]), (sa[2], sa[3]))
-            }
-            Pass::ToFilter(r, s) => (sa[0], sa[1], (sa[2], sa[3]), sb[1], (r, s), (sb[2], sb[3])),
+        let (n, c, image, k, filter) = match self.pass {
+            Pass::Forward => (sa[0], sa[1], (sa[2], sa[3]), sb[0], (sb[2], sb[3])),
+            Pass::ToInput(h, w) => (sa[0], sb[1] * p.groups, (h, w), sb[0], (sb[2], sb[3])),
+            Pass::ToFilter(r, s) => (sa[0], sa[1], (sa[2], sa[3]), sb[1], (r, s)),
         };
         ensure!(
             c % p.groups == 0 && k % p.groups == 0,
@@ -101,15 +76,25 @@ impl Conv {
             expected.2,
             p.groups
         );
-        let fits = |n: usize, r: usize, o: usize, s, pad, dil| {
-            out_extent(n, r, s, pad, dil).is_some_and(|e| e == o)
+        let channels = (per_group, k / p.groups);
+        let g = Geometry::new(channels, image, filter, p.stride, p.padding, p.dilation);
+        let out = match self.pass {
+            Pass::Forward => g.map(|g| g.out),
+            Pass::ToInput(..) => Some((sa[2], sa[3])),
+            Pass::ToFilter(..) => Some((sb[2], sb[3])),
         };
-        ensure!(
-            fits(image.0, filter.0, out.0, p.stride.0, p.padding.0, p.dilation.0)
-                && fits(image.1, filter.1, out.1, p.stride.1, p.padding.1, p.dilation.1),
-            Shape,
-            "{name}: no image of {image:?} gives {out:?} under a filter of {filter:?} ({p:?})"
-        );
+        let Some((_, out)) = g.zip(out).filter(|(g, out)| g.out == *out) else {
+            match self.pass {
+                Pass::Forward => bail!(
+                    Shape,
+                    "{name}: the filter does not fit into the padded image (inp: {a}, weight: {b}, {p:?})"
+                ),
+                Pass::ToInput(..) | Pass::ToFilter(..) => bail!(
+                    Shape,
+                    "{name}: no image of {image:?} gives {out:?} under a filter of {filter:?} ({p:?})"
+                ),
+            }
+        };
         Ok([
             Shape::new(&[n, c, image.0, image.1])?,
             Shape::new(&[k, per_group, filter.0, filter.1])?,

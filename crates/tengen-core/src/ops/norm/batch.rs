@@ -11,7 +11,8 @@ pub(super) const OPERATORS: &[Entry] = MAPS;
 
 /// Batch normalisation in training: for every channel (axis 1), y = (x − m)/√(v + ε)·weight + bias
 /// with the channel's mean m and population variance v in this batch. Gives y, m, and the unbiased
-/// variance v·n/(n − 1), which running statistics are to be blended with.
+/// variance v·n/(n − 1), which running statistics are to be blended with; of one element it is 0,
+/// and without elements both are NaN.
 ///
 /// `x` is `[n, c, …]`; `weight` and `bias` have c elements in any shape; m and the variance are
 /// vectors, in f32 (f64 for f64).
