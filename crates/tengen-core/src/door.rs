@@ -31,7 +31,12 @@ fn run<O: Op>(op: O, inputs: &[&Tensor]) -> Result<Tensors> {
         return results;
     }
     let out = op.infer(describe(inputs))?;
-    if inputs.iter().any(|x| !x.is_here()) && !device::is_open() {
+    let (mut here, mut named) = (true, false);
+    for x in inputs {
+        here &= x.is_here();
+        named |= x.device() != Device::ANYWHERE;
+    }
+    if !here && !device::is_open() {
         return elsewhere(Arc::new(op), inputs, &out, tracked);
     }
     let mut results = op.eval(inputs, &out)?;
@@ -40,8 +45,8 @@ fn run<O: Op>(op: O, inputs: &[&Tensor]) -> Result<Tensors> {
         "{}: inferred {out:?}, computed {results:?}",
         op.name()
     );
-    let device = common_device(inputs);
-    if device != Device::default() {
+    if named {
+        let device = common_device(inputs);
         results = results.into_iter().map(|r| r.to_device(device)).collect();
     }
     if tracked {

@@ -5,6 +5,9 @@ use crate::op::{Grads, Meta};
 use crate::{Result, Tensor, ops};
 use smallvec::SmallVec;
 
+/// A mark for each value of a tape.
+type Flags = SmallVec<[bool; 64]>;
+
 impl Session {
     /// Gradients to `wanted` values of the sum over `ys` of y·dy.
     pub(super) fn backward(
@@ -13,7 +16,7 @@ impl Session {
         wanted: &[u32],
     ) -> Result<Vec<Option<Tensor>>> {
         let (nodes, values) = self.nodes();
-        let mut is_wanted = vec![false; values];
+        let mut is_wanted: Flags = SmallVec::from_elem(false, values);
         wanted.iter().for_each(|w| is_wanted[*w as usize] = true);
         let mut needed = is_wanted.clone();
         for node in &nodes {

@@ -11,7 +11,7 @@ pub(crate) use plan::{expand, past_caches, prepare};
 
 use crate::op::{Eval, Meta, Tensors};
 use crate::ops::elementwise::{
-    Elementwise, ElementwiseTest, MapGradient, MapOp, PredicateOp, Spread, operands,
+    Elementwise, ElementwiseTest, MapGradient, MapOp, PredicateOp, operands,
 };
 use crate::{DType, Result, Tensor, bail, dispatch};
 use gradient::backward;
@@ -71,15 +71,12 @@ impl<M: Elementwise<N>, const N: usize> Map<N> for ByValue<M> {
 }
 
 impl<M: Elementwise<N>, const N: usize> Eval for MapGradient<M, N> {
-    fn eval(&self, inputs: &[&Tensor], _: &[Meta]) -> Result<Tensors> {
+    fn eval(&self, inputs: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
         let Some((dy, xs)) = inputs.split_last() else {
             bail!(Value, "{}: inputs are missing", M::GRADIENT)
         };
-        let shape = |s: Option<Spread>| s.map(|s| s.shape(dy.shape())).transpose();
-        let mut wanted = [None; N];
-        for (w, s) in wanted.iter_mut().zip(self.wanted) {
-            *w = shape(s)?;
-        }
+        let mut out = out.iter();
+        let wanted = self.wanted.map(|spread| spread.and_then(|_| Some(out.next()?.shape)));
         let grads = if const { !M::BY_VALUE.is_empty() } && self.by_value {
             backward(&ByValue(self.map), operands::<_, N>(M::GRADIENT, xs)?, dy, wanted)?
         } else {

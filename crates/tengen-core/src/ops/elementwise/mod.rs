@@ -103,7 +103,7 @@ pub trait ElementwiseTest<const N: usize>: Predicate<N> + Attributes + 'static {
 }
 
 /// How a shape was broadcast to another one, whatever their extents are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Attributes)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Attributes)]
 pub struct Spread {
     /// Leading axes that it lacks.
     lead: u8,
@@ -114,6 +114,9 @@ pub struct Spread {
 impl Spread {
     /// How `from` was broadcast to `to`.
     pub(crate) fn new(from: &Shape, to: &Shape) -> Spread {
+        if from == to {
+            return Spread::default();
+        }
         let lead = to.len() - from.len();
         let ones = (lead..to.len()).filter(|d| from[d - lead] == 1 && to[*d] != 1);
         Spread { lead: lead as u8, ones: ones.fold(0, |set, d| set | 1 << d) }
@@ -121,6 +124,9 @@ impl Spread {
 
     /// The shape that was broadcast to `to`.
     pub(crate) fn shape(self, to: &Shape) -> Result<Shape> {
+        if self == Spread::default() {
+            return Ok(*to);
+        }
         let mut dims = [1; MAX_DIMS];
         for d in (0..to.len()).filter(|d| self.ones >> d & 1 == 0) {
             dims[d] = to[d];
