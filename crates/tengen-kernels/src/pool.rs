@@ -140,8 +140,14 @@ impl Drop for Restore {
 }
 
 /// An address that tasks share, each for a part of its own.
-#[derive(Clone, Copy)]
 pub struct Shared<T>(pub *mut T);
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Shared<T> {}
 // SAFETY: sharing the address is harmless; every use states why its part is not shared.
 unsafe impl<T> Send for Shared<T> {}
 // SAFETY: as above.
@@ -175,6 +181,46 @@ pub fn for_each(tasks: usize, task: impl Fn(usize) + Sync) {
 pub fn for_ranges(n: usize, grain: usize, task: impl Fn(usize, usize) + Sync) {
     let grain = grain.max(1);
     for_each(n.div_ceil(grain), |i| task(i * grain, n.min((i + 1) * grain)));
+}
+
+/// Cuts `data` into units of `unit` elements, and calls `f(first unit, units)` for groups of `grain`
+/// neighbouring units, on several threads: each task has its part to itself.
+///
+/// # Panics
+/// If `data` is no whole number of units.
+pub fn for_parts<T: Send>(
+    data: &mut [T],
+    unit: usize,
+    grain: usize,
+    f: impl Fn(usize, &mut [T]) + Sync,
+) {
+    for_pairs((data, unit), (&mut [] as &mut [()], 0), grain, |first, part, _| f(first, part));
+}
+
+/// [`for_parts`] of two slices of as many units.
+///
+/// # Panics
+/// If the first is no whole number of units, or the second has not as many.
+pub fn for_pairs<T: Send, U: Send>(
+    (a, m): (&mut [T], usize),
+    (b, n): (&mut [U], usize),
+    grain: usize,
+    f: impl Fn(usize, &mut [T], &mut [U]) + Sync,
+) {
+    let units = a.len().checked_div(m).unwrap_or(0);
+    assert!(a.len() == units * m && b.len() == units * n, "parts of {} and {}", a.len(), b.len());
+    let (p, q) = (Shared(a.as_mut_ptr()), Shared(b.as_mut_ptr()));
+    for_ranges(units, grain, |from, to| {
+        // SAFETY: `a` and `b` are borrowed until all tasks are through, have `units` units, as was
+        // just checked, and every unit is in the range of one task.
+        let (a, b) = unsafe {
+            (
+                std::slice::from_raw_parts_mut(p.at(from * m), (to - from) * m),
+                std::slice::from_raw_parts_mut(q.at(from * n), (to - from) * n),
+            )
+        };
+        f(from, a, b);
+    });
 }
 
 /// Calls `work(worker, task)` for every task, each once, by at most `workers` workers; a worker has

@@ -1,39 +1,32 @@
 //! New tensors from numbers, and diagonals.
 
 use crate::cpu::elementwise::copy_into;
+use crate::cpu::raw::{bits_mut, by_size};
 use crate::op::{Eval, Meta, Tensors};
 use crate::ops::create::{Arange, Diagonal, DiagonalMatrix, Eye, Full, Linspace, diagonal};
 use crate::shape::{MAX_DIMS, Shape};
-use crate::{DType, Element, Result, Scalar, Tensor, dispatch};
+use crate::{DType, Result, Scalar, Tensor, dispatch};
 use smallvec::smallvec;
 
 /// A one-dimensional tensor of `f(0)`, `f(1)`, ….
 fn line<S: Into<Scalar>>(n: usize, dtype: DType, f: impl Fn(usize) -> S) -> Result<Tensor> {
-    let t = Tensor::empty(Shape::new(&[n])?, dtype)?;
-    dispatch!(dtype, T => {
-        for i in 0..n {
-            // SAFETY: the tensor is new and has `n` elements.
-            unsafe { t.ptr::<T>().add(i).write(f(i).into().to::<T>()) };
-        }
-    });
+    let mut t = Tensor::empty(Shape::new(&[n])?, dtype)?;
+    dispatch!(dtype, T => t.write_each(|i| f(i).into().to::<T>()))?;
     Ok(t)
 }
 
 impl Eval for Full {
     fn eval(&self, _: &[&Tensor], _: &[Meta]) -> Result<Tensors> {
-        let t = Tensor::empty(self.shape, self.dtype)?;
+        let mut t = Tensor::empty(self.shape, self.dtype)?;
         if self.value == Scalar::Bool(false) {
-            // SAFETY: the tensor is new and has as many bytes; zeros are a value of every dtype.
-            unsafe { t.ptr::<u8>().write_bytes(0, t.numel() * self.dtype.size()) };
-            return Ok(smallvec![t]);
+            // Zeros are zeros in every dtype.
+            by_size!(self.dtype, U => bits_mut::<U>(&mut t)?.fill(0));
+        } else {
+            dispatch!(self.dtype, T => {
+                let v = self.value.to::<T>();
+                t.write_each(|_| v)
+            })?;
         }
-        dispatch!(self.dtype, T => {
-            let (p, v) = (t.ptr::<T>(), self.value.to::<T>());
-            for i in 0..t.numel() {
-                // SAFETY: the tensor is new and holds `numel` elements.
-                unsafe { p.add(i).write(v) };
-            }
-        });
         Ok(smallvec![t])
     }
 }
@@ -61,14 +54,11 @@ impl Eval for Linspace {
 
 impl Eval for Eye {
     fn eval(&self, _: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        let t = Tensor::zeros(&out[0].shape, self.dtype)?;
-        let (n, first) = diagonal(self.rows, self.columns, self.k);
-        dispatch!(self.dtype, T => {
-            for i in 0..n {
-                // SAFETY: the tensor is new, and the diagonal lies in it.
-                unsafe { t.ptr::<T>().add(first + i * (self.columns + 1)).write(T::from_f64(1.0)) };
-            }
-        });
+        let mut t = Tensor::empty(out[0].shape, self.dtype)?;
+        let (one, zero) = (Scalar::Bool(true), Scalar::Bool(false));
+        let is_one = |row: usize, column: usize| row as isize + self.k == column as isize;
+        let value = |i: usize| if is_one(i / self.columns, i % self.columns) { one } else { zero };
+        dispatch!(self.dtype, T => t.write_each(|i| value(i).to::<T>()))?;
         Ok(smallvec![t])
     }
 }

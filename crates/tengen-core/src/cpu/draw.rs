@@ -6,9 +6,9 @@ use crate::ops::broadcast_to;
 use crate::ops::draw::{Bernoulli, Distribution, Draw, Normal, Permutation, Uniform};
 use crate::shape::{Shape, broadcast};
 use crate::{DType, Element, Result, Tensor, bail, without_recording};
+use bytemuck::Pod;
 use smallvec::smallvec;
 use tengen_kernels::pool;
-use tengen_kernels::pool::Shared;
 use tengen_kernels::random::{self as kernels, Stream};
 
 /// Elements per task.
@@ -21,19 +21,13 @@ fn stream(state: &Tensor) -> Result<Stream> {
 }
 
 /// A tensor of numbers: `f(stream, place of the first, numbers to fill)`.
-fn fill<T: Element + Sync>(
+fn fill<T: Element + Pod>(
     state: &Tensor,
     shape: Shape,
     f: impl Fn(Stream, u64, &mut [T]) + Sync,
 ) -> Result<Tensor> {
-    let t = Tensor::empty(shape, T::DTYPE)?;
-    let (p, stream) = (Shared(t.ptr::<T>()), stream(state)?);
-    pool::for_ranges(t.numel(), TASK, |from, to| {
-        // SAFETY: the tensor is new, its bytes are initialised and numbers of any bits are
-        // valid; each task has its own part.
-        let part = unsafe { std::slice::from_raw_parts_mut(p.at(from), to - from) };
-        f(stream, from as u64, part);
-    });
+    let (mut t, stream) = (Tensor::empty(shape, T::DTYPE)?, stream(state)?);
+    pool::for_parts(t.as_mut_slice::<T>()?, 1, TASK, |first, part| f(stream, first as u64, part));
     Ok(t)
 }
 

@@ -5,44 +5,37 @@ use crate::op::{Eval, Meta, Op, Tensors};
 use crate::ops::pool::{AvgPool, MaxPass, MaxPool};
 use crate::shape::Shape;
 use crate::{DType, Element, Result, Tensor};
+use bytemuck::Pod;
 use smallvec::{SmallVec, smallvec};
 use tengen_kernels::copy::{PAST, copy_past};
 use tengen_kernels::pool;
-use tengen_kernels::pool::Shared;
 use tengen_kernels::pooling::{self as kernels, Float, Pool2d};
-
-/// Calls `f(first plane, planes)` for groups of planes, on several threads.
-fn for_planes(g: &Pool2d, planes: usize, f: impl Fn(usize, usize) + Sync) {
-    let area = (g.input().0 * g.input().1).max(1);
-    pool::for_ranges(planes, (16 * 1024 / area).max(1), |from, to| f(from, to - from));
-}
 
 /// The most elements of a plane that stays in the first-level caches.
 const NEAR: usize = 8 * 1024;
 
 /// A tensor of `shape`, computed plane by plane: `f(inputs' planes, result's planes)`.
-fn by_planes<T: Float + Element>(
+fn by_planes<T: Float + Element + Pod>(
     g: &Pool2d,
     xs: &[&Tensor],
     shape: Shape,
     f: impl Fn(&[&[T]], &mut [T]) + Sync,
 ) -> Result<Tensor> {
-    let y = Tensor::empty(shape, T::DTYPE)?;
-    let planes = shape[0] * shape[1];
+    let mut y = Tensor::empty(shape, T::DTYPE)?;
     let xs = xs.iter().map(|x| x.contiguous()).collect::<Result<SmallVec<[Tensor; 3]>>>()?;
     let mut sources: SmallVec<[(&[T], usize); 3]> = smallvec![];
     for x in &xs {
         sources.push((x.as_slice::<T>()?, x.shape()[2] * x.shape()[3]));
     }
-    let (out, area) = (Shared(y.ptr::<T>()), shape[2] * shape[3]);
+    let area = shape[2] * shape[3];
     // Planes of a large result are computed near and then copied past the caches.
     let past = y.numel() * size_of::<T>() >= PAST && area <= NEAR;
-    for_planes(g, planes, |first, n| {
+    let grain = 16 * 1024 / (g.input().0 * g.input().1).max(1);
+    pool::for_parts(y.as_mut_slice::<T>()?, area, grain, |first, y| {
         let parts = |first: usize, n: usize| -> SmallVec<[&[T]; 3]> {
             sources.iter().map(|(x, a)| &x[first * a..(first + n) * a]).collect()
         };
-        // SAFETY: `y` is new, and the planes of each group are its own.
-        let y = unsafe { std::slice::from_raw_parts_mut(out.at(first * area), n * area) };
+        let n = y.len() / area;
         if !past {
             return f(&parts(first, n), y);
         }

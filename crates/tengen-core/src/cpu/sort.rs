@@ -25,23 +25,14 @@ impl TopK {
         let width = if self.kth_only { 1 } else { self.k };
         let order = if self.descending { Order::Descending } else { Order::Ascending };
         let src = x.as_slice::<T>()?;
-        let rows = src.len().checked_div(n).unwrap_or(0);
-        let v = Shared(values.as_mut_slice::<T>()?.as_mut_ptr());
-        let i = Shared(indices.as_mut_slice::<i32>()?.as_mut_ptr());
+        let (v, i) = (values.as_mut_slice::<T>()?, indices.as_mut_slice::<i32>()?);
         let failed = Mutex::new(None::<Error>);
-        pool::for_ranges(rows, (TASK / n.max(1)).max(1), |from, to| {
+        pool::for_pairs((v, width), (i, width), TASK / n.max(1), |from, v, i| {
             let scratch = Shape::new(&[scratch_len(n)])
                 .and_then(|s| Tensor::empty(s, DType::I64))
                 .and_then(|mut t| {
                     let words = bytemuck::cast_slice_mut(t.as_mut_slice::<i64>()?);
-                    let (at, len) = ((from * width) as isize, (to - from) * width);
-                    // SAFETY: both results have `width` elements per row, and each task has its
-                    // rows to itself.
-                    let (v, i) = unsafe {
-                        let v = std::slice::from_raw_parts_mut(v.offset(at), len);
-                        (v, std::slice::from_raw_parts_mut(i.offset(at), len))
-                    };
-                    let src = &src[from * n..to * n];
+                    let src = &src[from * n..(from + v.len() / width) * n];
                     if self.kth_only {
                         kth_rows(src, n, self.k - 1, order, Some(v), i, words);
                     } else {

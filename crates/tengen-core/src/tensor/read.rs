@@ -30,6 +30,19 @@ impl Tensor {
         Ok(unsafe { std::slice::from_raw_parts_mut(self.ptr::<T>(), self.numel()) })
     }
 
+    /// Writes `f(i)` to element i, in row-major order. A tensor that is shared or not contiguous is
+    /// copied first.
+    pub(crate) fn write_each<T: Element>(&mut self, f: impl Fn(usize) -> T) -> Result<()> {
+        self.expect_dtype(T::DTYPE)?;
+        self.make_unique()?;
+        let p = self.ptr::<T>();
+        for i in 0..self.numel() {
+            // SAFETY: now contiguous and unshared, with `numel` elements of the checked dtype.
+            unsafe { p.add(i).write(f(i)) };
+        }
+        Ok(())
+    }
+
     /// Copies the value unless this is its only handle and it is contiguous.
     pub(crate) fn make_unique(&mut self) -> Result<()> {
         let alone = Arc::get_mut(&mut self.inner).is_some_and(|inner| {

@@ -9,12 +9,6 @@ use bytemuck::Pod;
 use smallvec::smallvec;
 use tengen_kernels::index::{self as kernels, OutOfRange};
 use tengen_kernels::pool;
-use tengen_kernels::pool::Shared;
-
-/// Runs `f(first outer row, last)` for parts of the outer rows.
-fn for_outer(s: Split, picks: usize, f: impl Fn(usize, usize) + Sync) {
-    pool::for_ranges(s.outer, (TASK / (picks * s.inner).max(1)).max(1), f);
-}
 
 /// Hands outer rows of `y`, indices and source to `f` on several threads.
 fn by_rows<T: Copy + Send + Sync, I: kernels::Index>(
@@ -26,10 +20,9 @@ fn by_rows<T: Copy + Send + Sync, I: kernels::Index>(
     f: impl Fn(&mut [T], &[I], &[T]) -> Result<(), OutOfRange> + Sync,
 ) -> Result<(), OutOfRange> {
     kernels::check_indices(index, s.n)?;
-    let (row, part, p) = (s.n * s.inner, picks * s.inner, Shared(y.as_mut_ptr()));
-    for_outer(s, picks, |from, to| {
-        // SAFETY: each task has its outer rows of `y` to itself.
-        let y = unsafe { std::slice::from_raw_parts_mut(p.at(from * row), (to - from) * row) };
+    let (row, part) = (s.n * s.inner, picks * s.inner);
+    pool::for_parts(y, row, TASK / part.max(1), |from, y| {
+        let to = from + y.len() / row;
         let done = f(y, &index[from * part..to * part], &source[from * part..to * part]);
         debug_assert!(done.is_ok());
     });
@@ -38,29 +31,26 @@ fn by_rows<T: Copy + Send + Sync, I: kernels::Index>(
 
 impl Eval for Gather {
     fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        fn run<U: Pod + Sync, I: kernels::Index>(
+        fn run<U: Pod + Send + Sync, I: kernels::Index>(
             src: &[U],
             s: Split,
             index: &[I],
             picks: usize,
-            y: *mut U,
+            y: &mut [U],
         ) -> Result<(), OutOfRange> {
+            let (row, part) = (s.n * s.inner, picks * s.inner);
             let failed = Failed::default();
-            let (y, row, part) = (Shared(y), s.n * s.inner, picks * s.inner);
-            let gather = |src: &[U], at: usize, n: usize, picks: usize| {
-                // SAFETY: `y` is new and has as many elements as there are indices, of which each
-                // task has its own.
-                let dst = unsafe { std::slice::from_raw_parts_mut(y.at(at), n) };
-                let index = &index[at..at + n];
-                failed.note(kernels::gather(src, s.n, s.inner, index, picks, dst));
-            };
             if s.outer == 1 {
-                pool::for_ranges(picks, (TASK / s.inner.max(1)).max(1), |from, to| {
-                    gather(src, from * s.inner, (to - from) * s.inner, to - from);
+                pool::for_parts(y, s.inner, TASK / s.inner.max(1), |first, y| {
+                    let (at, picks) = (first * s.inner, y.len() / s.inner);
+                    let index = &index[at..at + y.len()];
+                    failed.note(kernels::gather(src, s.n, s.inner, index, picks, y));
                 });
             } else {
-                for_outer(s, picks, |from, to| {
-                    gather(&src[from * row..to * row], from * part, (to - from) * part, picks);
+                pool::for_parts(y, part, TASK / part.max(1), |first, y| {
+                    let src = &src[first * row..(first + y.len() / part) * row];
+                    let index = &index[first * part..first * part + y.len()];
+                    failed.note(kernels::gather(src, s.n, s.inner, index, picks, y));
                 });
             }
             failed.first(index, s.n)
@@ -70,10 +60,10 @@ impl Eval for Gather {
             true => classes(self.name(), x[1], t.shape()[self.axis])?,
             false => as_index(x[1])?,
         };
-        let y = Tensor::empty(out[0].shape, out[0].dtype)?;
+        let mut y = Tensor::empty(out[0].shape, out[0].dtype)?;
         let (s, picks) = (Split::at(t.shape(), self.axis), index.shape()[self.axis]);
         by_size!(t.dtype(), U => with_indices!(index, i => {
-            run::<U, _>(bits(&t), s, i, picks, y.ptr::<u8>().cast())
+            run::<U, _>(bits(&t), s, i, picks, bits_mut(&mut y)?)
         }))
         .map_err(|e| out_of_range(self.name(), e, self.axis, x[0]))?;
         Ok(smallvec![y])

@@ -14,29 +14,19 @@ use tengen_kernels::pool::Shared;
 /// The fewest columns of a task that has some columns of all rows.
 const COLUMNS: usize = 64;
 
-/// Calls `f(outer row, first pick, last pick)` for parts of the picks of every outer row.
-fn for_picks(s: Split, picks: usize, f: impl Fn(usize, usize, usize) + Sync) {
-    if s.outer == 1 {
-        pool::for_ranges(picks, (TASK / s.inner.max(1)).max(1), |from, to| f(0, from, to));
-    } else {
-        let grain = (TASK / (picks * s.inner).max(1)).max(1);
-        pool::for_ranges(s.outer, grain, |from, to| (from..to).for_each(|o| f(o, 0, picks)));
-    }
-}
-
 impl Put {
     fn write(&self, y: &mut Tensor, index: &Tensor, source: &Tensor) -> Result<()> {
-        fn run<U: Pod + Sync, I: kernels::Index>(
+        fn run<U: Pod + Send + Sync, I: kernels::Index>(
             y: &mut [U],
             s: Split,
             index: &[I],
             source: &[U],
         ) -> Result<(), OutOfRange> {
             kernels::check_indices(index, s.n)?;
-            let (row, p) = (s.n * s.inner, Shared(y.as_mut_ptr()));
-            let picks = index.len() * s.inner;
+            let (row, picks) = (s.n * s.inner, index.len() * s.inner);
             if s.outer == 1 && picks > TASK && s.inner >= 2 * COLUMNS {
                 // Equal indices must be written in order, so tasks share the columns instead.
+                let p = Shared(y.as_mut_ptr());
                 pool::for_ranges(s.inner, s.inner.div_ceil(8).max(COLUMNS), |from, to| {
                     // SAFETY: `y` has `row` elements, and each task has its columns to itself.
                     let done = unsafe {
@@ -46,10 +36,8 @@ impl Put {
                 });
                 return Ok(());
             }
-            pool::for_ranges(s.outer, (TASK / picks.max(1)).max(1), |from, to| {
-                for o in from..to {
-                    // SAFETY: each task has its outer rows of `y` to itself.
-                    let dst = unsafe { std::slice::from_raw_parts_mut(p.at(o * row), row) };
+            pool::for_parts(y, row, TASK / picks.max(1), |first, y| {
+                for (o, dst) in (first..).zip(y.chunks_exact_mut(row)) {
                     let source = &source[o * picks..(o + 1) * picks];
                     let done = kernels::put_rows(dst, s.n, s.inner, index, source);
                     debug_assert!(done.is_ok());
@@ -68,30 +56,37 @@ impl Put {
 
 impl Eval for Take {
     fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        fn run<U: Pod + Sync, I: kernels::Index>(
+        fn run<U: Pod + Send + Sync, I: kernels::Index>(
             src: &[U],
             s: Split,
             index: &[I],
-            y: *mut U,
+            y: &mut [U],
         ) -> Result<(), OutOfRange> {
+            let (row, picks) = (s.n * s.inner, index.len() * s.inner);
+            if picks == 0 {
+                return kernels::check_indices(index, s.n);
+            }
             let failed = Failed::default();
-            let (y, row) = (Shared(y), s.n * s.inner);
-            for_picks(s, index.len(), |o, from, to| {
-                let at = (o * index.len() + from) * s.inner;
+            let take = |o: usize, index: &[I], y: &mut [U]| {
                 let src = &src[o * row..(o + 1) * row];
-                // SAFETY: `y` is new and has `outer · picks · inner` elements, of which each task
-                // has its own.
-                let dst =
-                    unsafe { std::slice::from_raw_parts_mut(y.at(at), (to - from) * s.inner) };
-                failed.note(kernels::take_rows(src, s.n, s.inner, &index[from..to], dst));
-            });
+                failed.note(kernels::take_rows(src, s.n, s.inner, index, y));
+            };
+            if s.outer == 1 {
+                pool::for_parts(y, s.inner, TASK / s.inner, |first, y| {
+                    take(0, &index[first..first + y.len() / s.inner], y);
+                });
+            } else {
+                pool::for_parts(y, picks, TASK / picks, |first, y| {
+                    (first..).zip(y.chunks_exact_mut(picks)).for_each(|(o, y)| take(o, index, y));
+                });
+            }
             failed.first(index, s.n)
         }
         let (t, index) = (x[0].contiguous()?, as_index(x[1])?);
-        let y = Tensor::empty(out[0].shape, out[0].dtype)?;
+        let mut y = Tensor::empty(out[0].shape, out[0].dtype)?;
         let s = Split::at(t.shape(), self.axis);
         by_size!(t.dtype(), U => with_indices!(index, i => {
-            run::<U, _>(bits(&t), s, i, y.ptr::<u8>().cast())
+            run::<U, _>(bits(&t), s, i, bits_mut(&mut y)?)
         }))
         .map_err(|e| out_of_range(self.name(), e, self.axis, x[0]))?;
         Ok(smallvec![y])
@@ -110,21 +105,18 @@ impl Eval for IndexAdd {
             // Every task looks at all indices, so with one outer row there are few tasks.
             let tasks = if source.len() < TASK || s.inner < 16 { 1 } else { 8 };
             let (grain, row) = (s.n.div_ceil(tasks).max(1), s.n * s.inner);
-            let p = Shared(y.as_mut_ptr());
-            let add = |o: usize, first: usize, to: usize| {
-                let at = o * row + first * s.inner;
-                // SAFETY: each task has rows `first..to` of outer row `o` of `y` to itself.
-                let dst =
-                    unsafe { std::slice::from_raw_parts_mut(p.at(at), (to - first) * s.inner) };
-                let source = &source[o * index.len() * s.inner..(o + 1) * index.len() * s.inner];
-                let done = kernels::add_rows(dst, first, s.n, s.inner, index, source);
+            let part = index.len() * s.inner;
+            let add = |o: usize, first: usize, y: &mut [T]| {
+                let source = &source[o * part..(o + 1) * part];
+                let done = kernels::add_rows(y, first, s.n, s.inner, index, source);
                 debug_assert!(done.is_ok());
             };
             if s.outer == 1 {
-                pool::for_ranges(s.n, grain, |from, to| add(0, from, to));
+                pool::for_parts(y, s.inner, grain, |first, y| add(0, first, y));
             } else {
-                let grain = (TASK / (index.len() * s.inner).max(1)).max(1);
-                pool::for_ranges(s.outer, grain, |a, b| (a..b).for_each(|o| add(o, 0, s.n)));
+                pool::for_parts(y, row, TASK / part.max(1), |first, y| {
+                    (first..).zip(y.chunks_exact_mut(row)).for_each(|(o, y)| add(o, 0, y));
+                });
             }
             Ok(())
         }
