@@ -457,10 +457,6 @@ impl PyTensor {
         let (py, cell) = (slf.py(), slf.var());
         let index = indexing::parse(key)?;
         let value = operand(value, cell.with(|t| t.dtype()))?;
-        if tengen::is_recording() {
-            cell.replace(ops::setitem(&cell.get(), &index, &value).py(py)?);
-            return Ok(());
-        }
         cell.update(|t| ops::setitem_in_place(t, &index, &value)).py(py)
     }
 

@@ -1,13 +1,14 @@
 //! A whole training step as a graph: forward and backward pass, optimizer, running statistics and
 //! random numbers, bit for bit what the same step does without a graph.
 
+use tengen::device::Guarded;
 use tengen::graph::{Graph, with_values};
 use tengen::nn::{BatchNorm2d, Conv2d, Dropout, Forward, Linear, MaxPool2d, Module, PReLU};
 use tengen::op::Table;
 use tengen::ops::{self, ConvParams, CrossEntropy};
 use tengen::optim::{Adam, AdamW, Optimizer, Rule, SGD};
 use tengen::random::{self, Generator};
-use tengen::{DType, GradManager, Meta, Result, Tensor, Var};
+use tengen::{DType, Device, GradManager, Meta, Result, Tensor, Var};
 use tengen_kernels::pool::with_threads;
 
 const BATCH: usize = 16;
@@ -118,7 +119,8 @@ impl<R: Rule> Training<R> {
 }
 
 fn bits(values: &[Tensor]) -> Vec<Vec<u64>> {
-    let one = |t: &Tensor| t.to_f64_vec().unwrap().iter().map(|v| v.to_bits()).collect();
+    let host = |t: &Tensor| t.to(Device::default()).unwrap();
+    let one = |t: &Tensor| host(t).to_f64_vec().unwrap().iter().map(|v| v.to_bits()).collect();
     values.iter().map(one).collect()
 }
 
@@ -129,16 +131,20 @@ fn batch(step: usize) -> Result<(Tensor, Tensor)> {
     Ok((images, Tensor::from_slice(&labels, &[BATCH])?))
 }
 
-/// Trains by graph and without, and compares everything after every step.
-fn compare<R: Rule>(rule: R) {
+/// Trains by graph and without on a device, and compares everything after every step.
+fn compare_on<R: Rule>(rule: R, device: Device) {
     let run = || -> Result<()> {
         let mut eager = Training::new(rule.clone())?;
+        for var in &eager.vars {
+            var.replace(var.get().to(device)?);
+        }
         let graph = Training::new(rule.clone())?.graph()?;
         let graph = Graph::decode(&graph.encode()?, Table::all())?;
-        let (mut state, mut values) = (random::state(11, 0)?, eager.values());
+        let (mut state, mut values) = (random::state(11, 0)?.to(device)?, eager.values());
         let mut own = state.clone();
         for step in 0..STEPS {
             let (images, labels) = batch(step)?;
+            let (images, labels) = (images.to(device)?, labels.to(device)?);
             let (loss, after) = random::with_state(&own, || eager.step(&images, &labels))?;
             own = after;
             let inputs = [images, labels, state.clone()].into_iter().chain(values);
@@ -148,12 +154,16 @@ fn compare<R: Rule>(rule: R) {
             state = results.swap_remove(1);
             assert!(bits(&values) == bits(&eager.values()), "values after step {step}");
         }
-        assert_eq!(state.to_vec::<i64>()?, [11, STEPS as i64]);
+        assert_eq!(state.to(Device::default())?.to_vec::<i64>()?, [11, STEPS as i64]);
         Ok(())
     };
     for threads in [1, 2] {
         with_threads(threads, run).unwrap();
     }
+}
+
+fn compare<R: Rule>(rule: R) {
+    compare_on(rule, Device::default());
 }
 
 #[test]
@@ -169,6 +179,54 @@ fn a_step_of_adam_runs_as_a_graph() {
 #[test]
 fn a_step_of_adamw_runs_as_a_graph() {
     compare(AdamW::new(3e-3));
+}
+
+#[test]
+fn steps_run_on_a_device_whose_memory_the_host_cannot_touch() {
+    let (device, _) = Guarded::register(&[]).unwrap();
+    compare_on(SGD { momentum: 0.9, ..SGD::new(0.05) }, device);
+    compare_on(Adam::new(3e-3), device);
+    compare_on(AdamW::new(3e-3), device);
+}
+
+#[test]
+fn a_step_on_a_device_copies_nothing_but_its_batch() {
+    let (device, guarded) = Guarded::register(&[]).unwrap();
+    let mut training = Training::new(Adam::new(3e-3)).unwrap();
+    let count = training.vars.len();
+    for var in &training.vars {
+        var.replace(var.get().to(device).unwrap());
+    }
+    let mut state = random::state(5, 0).unwrap().to(device).unwrap();
+    assert_eq!(guarded.transfers(), (count + 1, 0));
+    for step in 0..3 {
+        let (images, labels) = batch(step).unwrap();
+        let (images, labels) = (images.to(device).unwrap(), labels.to(device).unwrap());
+        let (_, after) = random::with_state(&state, || training.step(&images, &labels)).unwrap();
+        state = after;
+    }
+    assert_eq!(guarded.transfers(), (count + 1 + 3 * 2, 0));
+}
+
+#[test]
+fn a_device_without_fused_gradients_runs_their_expansions() {
+    let fused = ["softmax_gradient", "cross_entropy_gradient", "batch_norm_gradient"];
+    let (device, _) = Guarded::register(&fused).unwrap();
+    let mut training = Training::new(SGD::new(0.1)).unwrap();
+    for var in &training.vars {
+        var.replace(var.get().to(device).unwrap());
+    }
+    let (images, labels) = batch(0).unwrap();
+    let (images, labels) = (images.to(device).unwrap(), labels.to(device).unwrap());
+    let state = random::state(5, 0).unwrap().to(device).unwrap();
+    random::with_state(&state, || training.step(&images, &labels)).unwrap();
+
+    let (device, _) = Guarded::register(&["relu"]).unwrap();
+    let x = Tensor::from_slice(&[1.0f32; 20], &[20]).unwrap();
+    let error = ops::relu(&x.to(device).unwrap()).unwrap_err().to_string();
+    assert_eq!(error, format!("relu: {device} has no such operator"));
+    let error = ops::add(&x.to(device).unwrap(), &x).unwrap_err().to_string();
+    assert!(error.contains(&device.to_string()) && error.contains("xpux"), "{error}");
 }
 
 #[test]

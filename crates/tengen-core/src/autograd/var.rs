@@ -88,14 +88,18 @@ impl Var {
     }
 
     /// Changes the value in place: `f` gets the only handle if no one else holds one, so that it
-    /// can write without a copy. A failing `f` may leave a partial change only if it wrote one.
+    /// can write without a copy. What it does is recorded as it is for [`Var::get`]. A failing `f` may leave a partial change only if it wrote one.
     /// The variable is locked meanwhile: `f` must reach its value by its argument alone, and wait
     /// for no thread that uses the variable.
     ///
     /// # Errors
     /// What `f` gives.
     pub fn update<R>(&self, f: impl FnOnce(&mut Tensor) -> Result<R>) -> Result<R> {
-        f(&mut self.0.value.write().unwrap_or_else(PoisonError::into_inner))
+        let mut value = self.0.value.write().unwrap_or_else(PoisonError::into_inner);
+        if self.0.attached.load(Ordering::Relaxed) != 0 && !tape::is_tracked(&value) {
+            value.node = tape::leaf(self.id());
+        }
+        f(&mut value)
     }
 
     /// The gradient, if one was computed since it was last cleared.
