@@ -10,6 +10,7 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// Whatever the operator's inference or evaluation finds.
+#[inline]
 pub fn apply<O: Op>(op: O, inputs: &[&Tensor]) -> Result<Tensors> {
     if let Some(dtype) = op.promote(describe(inputs))?
         && inputs.iter().any(|x| x.dtype() != dtype)

@@ -4,7 +4,7 @@ use super::tape::{Pause, Session, is_recording};
 use super::var::{Var, WeakVar};
 use crate::{Result, Tensor, bail, ensure, ops};
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 /// Called with a variable and the gradient that a backward pass found for it; what it returns is
 /// what is added to the variable's gradient.
@@ -44,8 +44,8 @@ pub struct GradManager {
     /// How long `attached` may grow before variables that are gone are dropped from it.
     room: usize,
     session: Option<Session>,
-    /// Held by a backward pass of this manager.
-    pass: Weak<()>,
+    /// Held by a backward pass of this manager, too.
+    pass: Arc<()>,
 }
 
 impl GradManager {
@@ -146,7 +146,7 @@ impl GradManager {
     }
 
     fn is_in_pass(&self) -> bool {
-        self.pass.strong_count() > 0
+        Arc::strong_count(&self.pass) > 1
     }
 
     /// Stops recording and forgets what was recorded.
@@ -212,9 +212,7 @@ impl GradManager {
         let vars = self.attached.iter();
         let vars = vars.filter_map(|a| Some((a.var.get()?, a.value?, a.callbacks.clone())));
         let vars = vars.collect();
-        let running = Arc::new(());
-        self.pass = Arc::downgrade(&running);
-        Ok(BackwardPass { session, vars, _running: running })
+        Ok(BackwardPass { session, vars, _running: self.pass.clone() })
     }
 }
 

@@ -89,7 +89,8 @@ impl Eval for MatMul {
     fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
         let Meta { shape, dtype } = out[0];
         Ok(smallvec![match dtype {
-            _ if of_bytes(x[0].dtype(), x[1].dtype()) => bytes::product(x[0], x[1], shape)?,
+            DType::I32 if of_bytes(x[0].dtype(), x[1].dtype()) =>
+                bytes::product(x[0], x[1], shape)?,
             DType::F32 => product::<f32, f32>(x[0], x[1], shape)?,
             DType::F64 => product::<f64, f64>(x[0], x[1], shape)?,
             DType::F16 => cast_raw(&product::<f32, half::f16>(x[0], x[1], shape)?, dtype)?,

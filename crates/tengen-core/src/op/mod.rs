@@ -22,7 +22,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// Results of an operator.
-pub type Tensors = SmallVec<[Tensor; 2]>;
+pub type Tensors = SmallVec<[Tensor; 1]>;
 /// Gradients to an operator's inputs, in order; none where an input gets no gradient.
 pub type Grads = SmallVec<[Option<Tensor>; 3]>;
 /// Shapes and dtypes of an operator's results.

@@ -29,7 +29,11 @@ impl Op for MatMul {
     }
 
     fn promote(&self, x: &[&Described]) -> Result<Option<DType>> {
-        if of_bytes(x[0].dtype(), x[1].dtype()) {
+        let (a, b) = (x[0].dtype(), x[1].dtype());
+        if a == b && a.is_float() {
+            return Ok(Some(a));
+        }
+        if of_bytes(a, b) {
             return Ok(None);
         }
         Ok(Some(promote(x.iter().map(|x| x.dtype()))))
@@ -49,7 +53,10 @@ impl Op for MatMul {
             a.shape()[p - 1],
             b.shape()[q - 2]
         );
-        let dtype = if of_bytes(a.dtype(), b.dtype()) { DType::I32 } else { a.dtype() };
+        let dtype = match a.dtype() {
+            dtype @ (DType::I8 | DType::U8) if of_bytes(dtype, b.dtype()) => DType::I32,
+            dtype => dtype,
+        };
         if p == 2 && q == 2 {
             return Ok(Meta::one(Shape::new(&[a.shape()[0], b.shape()[1]])?, dtype));
         }

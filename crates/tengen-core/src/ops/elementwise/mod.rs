@@ -209,14 +209,17 @@ impl<M: Elementwise<N>, const N: usize> Op for MapOp<M, N> {
             apply(op, &[g.output(0)?, &dy])?
         } else {
             // What the gradient does not read is stood in for by a zero of no dimensions.
-            let stand_in = Tensor::zeros(&[], dy.dtype())?;
-            let mut xs = [&stand_in; 4];
+            let stand_in = match (0..N).all(|k| M::SAVES.input(k)) {
+                true => None,
+                false => Some(Tensor::zeros(&[], dy.dtype())?),
+            };
+            let mut xs = [&dy; 4];
             for (k, x) in xs[..N].iter_mut().enumerate() {
-                if M::SAVES.input(k) {
-                    *x = g.input(k)?;
-                }
+                *x = match &stand_in {
+                    Some(zero) if !M::SAVES.input(k) => zero,
+                    _ => g.input(k)?,
+                };
             }
-            xs[N] = &dy;
             apply(op, &xs[..=N])?
         };
         let mut grads = grads.into_iter();
@@ -252,11 +255,15 @@ impl<M: Elementwise<N>, const N: usize> Op for MapGradient<M, N> {
         if xs.len() != count || xs.iter().any(|x| x.dtype() != dy.dtype()) {
             bail!(Value, "{}: takes {count} inputs of the gradient's dtype, and it", M::GRADIENT);
         }
-        if broadcast_all(M::GRADIENT, inputs)? != *dy.shape() {
+        let equal = xs.iter().all(|x| x.shape() == dy.shape());
+        if !equal && broadcast_all(M::GRADIENT, inputs)? != *dy.shape() {
             bail!(Shape, "{}: inputs do not broadcast to dy {dy}", M::GRADIENT);
         }
-        let meta = |s: &Spread| Ok(Meta { shape: s.shape(dy.shape())?, dtype: dy.dtype() });
-        self.wanted.iter().flatten().map(meta).collect()
+        let mut out = Metas::new();
+        for spread in self.wanted.iter().flatten() {
+            out.push(Meta { shape: spread.shape(dy.shape())?, dtype: dy.dtype() });
+        }
+        Ok(out)
     }
 
     fn expand(&self, inputs: &[&Tensor]) -> Option<Result<Tensors>> {
