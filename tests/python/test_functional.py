@@ -199,3 +199,16 @@ def test_products_of_int8_are_int32_and_exact():
     want = a.numpy().astype("int32")
     y = F.matmul(a, a, transpose_a=True)
     np.testing.assert_array_equal(y.numpy(), want.T @ want)
+
+
+def test_hardshrink_keeps_what_exceeds_the_threshold():
+    x = np.array([-2.0, -1.0, -0.5, 0.0, 0.75, 1.0, np.inf, np.nan], "float32")
+    for args in ((), (1.0,), (0.0,)):
+        inp = Parameter(x)
+        with GradManager().attach(inp) as gm:
+            y = F.hardshrink(inp, *args)
+            gm.backward(y)
+        dropped = np.abs(x) <= (args or (0.5,))[0]
+        np.testing.assert_array_equal(y.numpy(), np.where(dropped, 0, x))
+        np.testing.assert_array_equal(inp.grad.numpy(), np.where(dropped, 0, 1))
+    assert str(inspect.signature(F.hardshrink)) == "(inp, lambd=0.5)"
