@@ -199,3 +199,39 @@ def test_products_of_int8_are_int32_and_exact():
     want = a.numpy().astype("int32")
     y = F.matmul(a, a, transpose_a=True)
     np.testing.assert_array_equal(y.numpy(), want.T @ want)
+
+
+def test_hardshrink_keeps_what_exceeds_the_threshold():
+    x = np.array([-2.0, -1.0, -0.5, 0.0, 0.75, 1.0, np.inf, np.nan], "float32")
+    for args in ((), (1.0,), (0.0,)):
+        inp = Parameter(x)
+        with GradManager().attach(inp) as gm:
+            y = F.hardshrink(inp, *args)
+            gm.backward(y)
+        dropped = np.abs(x) <= (args or (0.5,))[0]
+        np.testing.assert_array_equal(y.numpy(), np.where(dropped, 0, x))
+        np.testing.assert_array_equal(inp.grad.numpy(), np.where(dropped, 0, 1))
+    assert str(inspect.signature(F.hardshrink)) == "(inp, lambd=0.5)"
+
+
+def test_running_products_and_extrema_are_those_of_numpy():
+    x = np.random.RandomState(0).randint(-3, 4, (3, 5, 4)).astype("float32")
+    for axis in (0, 1, -1):
+        np.testing.assert_array_equal(F.cumprod(Tensor(x), axis).numpy(), np.cumprod(x, axis))
+        for f, ufunc in ((F.cummax, np.maximum), (F.cummin, np.minimum)):
+            values, indices = f(Tensor(x), axis)
+            np.testing.assert_array_equal(values.numpy(), ufunc.accumulate(x, axis))
+            assert indices.dtype == np.int32
+            picked = np.take_along_axis(x, indices.numpy().astype("int64"), axis)
+            np.testing.assert_array_equal(picked, values.numpy())
+    assert F.cumprod(Tensor([100, 3], dtype="int8"), 0).numpy().tolist() == [100, 44]
+    assert F.cummax(Tensor([False, True, False]), 0)[0].numpy().tolist() == [False, True, True]
+    with pytest.raises(IndexError):
+        F.cummin(Tensor([1.0]), 1)
+
+
+def test_the_gradient_of_running_products_passes_zeros():
+    x = Parameter(np.array([2.0, 0.0, 3.0, 0.0], "float32"))
+    with GradManager().attach(x) as gm:
+        gm.backward(F.cumprod(x, 0))
+    assert x.grad.numpy().tolist() == [1.0, 8.0, 0.0, 0.0]

@@ -328,36 +328,17 @@ pub fn nonzero(mask: &[u8], base: i32, dst: &mut [i32]) -> usize {
     written
 }
 
-/// A type that sums, with the wider type that running sums are kept in. Integers wrap around.
+/// A type that sums. Integers wrap around.
 pub trait Number: Copy + Send + Sync {
-    /// The type of a running sum: f64 for f32 and f64, f32 for the half types.
-    type Sum: Copy;
-    /// The empty sum.
-    const ZERO: Self::Sum;
-    /// The sum with one more element.
-    fn add_to(self, sum: Self::Sum) -> Self::Sum;
-    /// The sum as an element.
-    fn from_sum(sum: Self::Sum) -> Self;
     /// `self + other`.
     fn plus(self, other: Self) -> Self;
 }
 
 macro_rules! number {
-    ($($t:ty, $sum:ty, $zero:expr, ($a:ident, $s:ident) => $add:expr, $from:expr, $plus:expr;)*) => {$(
+    ($($t:ty, ($a:ident, $b:ident) => $plus:expr;)*) => {$(
         impl Number for $t {
-            type Sum = $sum;
-            const ZERO: $sum = $zero;
             #[inline(always)]
-            fn add_to(self, $s: $sum) -> $sum {
-                let $a = self;
-                $add
-            }
-            #[inline(always)]
-            fn from_sum($s: $sum) -> $t {
-                $from
-            }
-            #[inline(always)]
-            fn plus(self, $s: $t) -> $t {
+            fn plus(self, $b: $t) -> $t {
                 let $a = self;
                 $plus
             }
@@ -365,52 +346,13 @@ macro_rules! number {
     )*};
 }
 number! {
-    u8, u8, 0, (a, s) => s.wrapping_add(a), s, a.wrapping_add(s);
-    i8, i8, 0, (a, s) => s.wrapping_add(a), s, a.wrapping_add(s);
-    i16, i16, 0, (a, s) => s.wrapping_add(a), s, a.wrapping_add(s);
-    i32, i32, 0, (a, s) => s.wrapping_add(a), s, a.wrapping_add(s);
-    i64, i64, 0, (a, s) => s.wrapping_add(a), s, a.wrapping_add(s);
-    f16, f32, 0.0, (a, s) => s + a.to_f32(), f16::from_f32(s), f16::from_f32(a.to_f32() + s.to_f32());
-    bf16, f32, 0.0, (a, s) => s + a.to_f32(), bf16::from_f32(s), bf16::from_f32(a.to_f32() + s.to_f32());
-    f32, f64, 0.0, (a, s) => s + a as f64, s as f32, a + s;
-    f64, f64, 0.0, (a, s) => s + a, s, a + s;
-}
-
-/// Running sums along the axis of `[outer, axis, inner]`: `dst[o, k, i]` is the sum of
-/// `src[o, ..=k, i]`, or of `src[o, k.., i]` if `reverse`.
-pub fn cumsum<T: Number>(src: &[T], axis: usize, inner: usize, reverse: bool, dst: &mut [T]) {
-    assert_eq!(src.len(), dst.len(), "cumsum: destination length");
-    let plane = axis * inner;
-    if plane == 0 {
-        return;
-    }
-    // Enough columns for full vectors, few enough to keep their sums in L1.
-    const BLOCK: usize = 64;
-    for (src, dst) in src.chunks_exact(plane).zip(dst.chunks_exact_mut(plane)) {
-        if inner == 1 {
-            let mut sum = T::ZERO;
-            let mut next = |(s, d): (&T, &mut T)| {
-                sum = s.add_to(sum);
-                *d = T::from_sum(sum);
-            };
-            if reverse {
-                src.iter().zip(dst).rev().for_each(&mut next);
-            } else {
-                src.iter().zip(dst).for_each(&mut next);
-            }
-            continue;
-        }
-        for from in (0..inner).step_by(BLOCK) {
-            let width = BLOCK.min(inner - from);
-            let mut sums = [T::ZERO; BLOCK];
-            for k in 0..axis {
-                let row = (if reverse { axis - 1 - k } else { k }) * inner + from;
-                let (src, dst) = (&src[row..row + width], &mut dst[row..row + width]);
-                for ((sum, &s), d) in sums.iter_mut().zip(src).zip(dst) {
-                    *sum = s.add_to(*sum);
-                    *d = T::from_sum(*sum);
-                }
-            }
-        }
-    }
+    u8, (a, b) => a.wrapping_add(b);
+    i8, (a, b) => a.wrapping_add(b);
+    i16, (a, b) => a.wrapping_add(b);
+    i32, (a, b) => a.wrapping_add(b);
+    i64, (a, b) => a.wrapping_add(b);
+    f16, (a, b) => f16::from_f32(a.to_f32() + b.to_f32());
+    bf16, (a, b) => bf16::from_f32(a.to_f32() + b.to_f32());
+    f32, (a, b) => a + b;
+    f64, (a, b) => a + b;
 }

@@ -21,6 +21,7 @@ pub mod random;
 pub mod recurrent;
 pub mod reduce;
 mod rows;
+pub mod scan;
 pub mod small;
 pub mod softmax;
 pub mod sort;

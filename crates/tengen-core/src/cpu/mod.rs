@@ -17,6 +17,7 @@ mod pool;
 mod raw;
 mod recurrent;
 mod reduce;
+mod scan;
 mod select;
 mod softmax;
 mod sort;

@@ -1,14 +1,12 @@
-//! Sorting, the greatest and least elements, running sums.
+//! Sorting, the greatest and least elements.
 
 use crate::op::{Eval, Meta, Tensors};
-use crate::ops::sort::{Cumsum, TopK};
+use crate::ops::sort::TopK;
 use crate::shape::Shape;
-use crate::{DType, Element, Error, Result, Tensor, bail, dispatch};
+use crate::{DType, Element, Error, Result, Tensor, dispatch};
 use smallvec::smallvec;
 use std::sync::Mutex;
-use tengen_kernels::index::cumsum as cumsum_kernel;
 use tengen_kernels::pool;
-use tengen_kernels::pool::Shared;
 use tengen_kernels::sort::{Order, SortKey, kth_rows, scratch_len, topk_rows};
 
 /// Elements that one task sorts.
@@ -58,25 +56,5 @@ impl Eval for TopK {
             self.eval_as::<T>(&t, n, &mut values, &mut indices)
         }, else Ok(()))?;
         Ok(smallvec![values, indices])
-    }
-}
-
-impl Eval for Cumsum {
-    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
-        let t = x[0].contiguous()?;
-        let mut y = Tensor::empty(out[0].shape, out[0].dtype)?;
-        let (n, inner) = (t.shape()[self.axis], t.shape()[self.axis + 1..].iter().product());
-        dispatch!(t.dtype(), [U8, I8, I16, I32, I64, F16, BF16, F32, F64], T => {
-            let (src, plane) = (t.as_slice::<T>()?, n * inner);
-            let dst = Shared(y.as_mut_slice::<T>()?.as_mut_ptr());
-            let outer = src.len().checked_div(plane).unwrap_or(0);
-            pool::for_ranges(outer, ((1 << 14) / plane.max(1)).max(1), |from, to| {
-                let (at, len) = ((from * plane) as isize, (to - from) * plane);
-                // SAFETY: each task has its outer rows of the new result to itself.
-                let dst = unsafe { std::slice::from_raw_parts_mut(dst.offset(at), len) };
-                cumsum_kernel(&src[from * plane..to * plane], n, inner, self.reverse, dst);
-            });
-        }, else bail!(DType, "cumsum: {} cannot be summed", x[0]));
-        Ok(smallvec![y])
     }
 }

@@ -85,6 +85,19 @@ map! {
         df(dy) = [L::sel(L::le(L::c(0.0), x), dy, dy.mul(slope))];
     }
 
+    /// x where |x| > threshold, else 0, elementwise; NaN stays. The derivative at ±threshold is 0.
+    ///
+    /// ```
+    /// use tengen_core::{Tensor, ops};
+    /// let x = Tensor::from_slice(&[-2.0f32, -0.5, 0.25, 1.0], &[4])?;
+    /// assert_eq!(ops::hardshrink(&x, 0.5)?.to_vec::<f32>()?, [-2.0, 0.0, 0.0, 1.0]);
+    /// # Ok::<(), tengen_core::Error>(())
+    /// ```
+    hardshrink = Hardshrink(x; threshold) {
+        f = L::sel(x.abs().le(threshold), L::c(0.0), x);
+        df(dy) = [L::sel(x.abs().le(threshold), L::c(0.0), dy)];
+    }
+
     /// min(max(x, lower), upper), elementwise; either bound may be infinite. The derivative at a
     /// bound is 1.
     clip = Clip(x; lower, upper) {

@@ -28,6 +28,7 @@ mod prelu;
 mod product;
 pub(crate) mod recurrent;
 pub(crate) mod reduce;
+pub(crate) mod scan;
 pub(crate) mod softmax;
 pub(crate) mod sort;
 pub(crate) mod step;
@@ -52,6 +53,7 @@ pub use pool::*;
 pub use prelu::prelu;
 pub use recurrent::*;
 pub use reduce::*;
+pub use scan::*;
 pub use softmax::*;
 pub use sort::*;
 pub use view::*;
@@ -106,6 +108,8 @@ pub mod families {
         RECURRENT = recurrent;
         /// Those of `reduce`.
         REDUCE = reduce;
+        /// Those of `scan`.
+        SCAN = scan;
         /// Those of `softmax`.
         SOFTMAX = softmax;
         /// Those of `sort`.

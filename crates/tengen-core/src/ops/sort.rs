@@ -1,15 +1,14 @@
-//! Sorting, the greatest and least elements, running sums.
+//! Sorting, the greatest and least elements.
 
 use super::index::{scatter_add, zeros_of};
-use super::{cast, expand_dims, swapaxes};
+use super::{expand_dims, swapaxes};
 use crate::autograd::Gradient;
 use crate::op::{Attributes, Described, Entry, Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::shape::normalize_axis;
-use crate::{DType, Result, Tensor, apply, apply1, bail, ensure};
+use crate::{DType, Result, Tensor, apply, bail, ensure};
 use smallvec::smallvec;
 
-pub(super) const OPERATORS: &[&[Entry]] =
-    &[&[Entry::of::<TopK>(&["topk"]), Entry::of::<Cumsum>(&["cumsum"])]];
+pub(super) const OPERATORS: &[&[Entry]] = &[&[Entry::of::<TopK>(&["topk"])]];
 
 /// The first `k` elements of each row in order, or only the k-th.
 #[derive(Clone, Copy, Attributes)]
@@ -60,11 +59,12 @@ impl Op for TopK {
     }
 }
 
-fn two(results: Tensors) -> (Tensor, Tensor) {
+/// Values and indices.
+pub(super) fn two(results: Tensors) -> (Tensor, Tensor) {
     let mut results = results.into_iter();
     match (results.next(), results.next()) {
         (Some(values), Some(indices)) => (values, indices),
-        _ => unreachable!("topk has two results"),
+        _ => unreachable!("values and indices are two results"),
     }
 }
 
@@ -124,39 +124,4 @@ pub fn topk(x: &Tensor, k: usize, descending: bool, sorted: bool) -> Result<(Ten
 /// As [`topk`]; Value: there are fewer than `k`.
 pub fn kth(x: &Tensor, k: usize, descending: bool) -> Result<(Tensor, Tensor)> {
     apply(TopK { k, descending, sorted: true, kth_only: true }, &[x]).map(two)
-}
-
-/// Running sums along one axis.
-#[derive(Attributes)]
-pub(crate) struct Cumsum {
-    pub axis: usize,
-    pub reverse: bool,
-}
-
-impl Op for Cumsum {
-    fn name(&self) -> &'static str {
-        "cumsum"
-    }
-    fn infer(&self, x: &[&Described]) -> Result<Metas> {
-        ensure!(self.axis < x[0].ndim(), Index, "cumsum: {} has no axis {}", x[0], self.axis);
-        ensure!(x[0].dtype() != DType::Bool, DType, "cumsum: {} cannot be summed", x[0]);
-        Ok(Meta::one(*x[0].shape(), x[0].dtype()))
-    }
-    fn saves(&self, _: DType) -> Saves {
-        Saves::NOTHING
-    }
-    fn grad(&self, g: &Gradient) -> Result<Grads> {
-        let op = || Cumsum { axis: self.axis, reverse: !self.reverse };
-        g.each(|_| Ok(Some(apply1(op(), &[&g.dy(0)?])?)))
-    }
-}
-
-/// Running sums: `y[k] = Σ x[i]` over i ≤ k along `axis`. Integers wrap; bools are counted as i32.
-///
-/// # Errors
-/// Index: the axis is out of range. Memory: the result cannot be had.
-pub fn cumsum(x: &Tensor, axis: isize) -> Result<Tensor> {
-    let axis = normalize_axis("cumsum", axis, x.ndim())?;
-    let x = &cast(x, if x.dtype() == DType::Bool { DType::I32 } else { x.dtype() })?;
-    apply1(Cumsum { axis, reverse: false }, &[x])
 }

@@ -66,6 +66,7 @@ fn activations_obey_the_laws() {
     unary("softplus", ops::softplus, -6.0, 6.0);
     unary("logsigmoid", ops::logsigmoid, -6.0, 6.0);
     laws("leaky_relu", |x| ops::leaky_relu(&x[0], 0.1)).input(&[3, 40], -3.0, 3.0).check();
+    laws("hardshrink", |x| ops::hardshrink(&x[0], 0.5)).input(&[3, 40], -3.0, 3.0).check();
     laws("clip", |x| ops::clip(&x[0], -1.0, 2.0)).input(&[3, 40], -3.0, 3.0).check();
     for weight in [&[1][..], &[3], &[1, 3, 1, 1]] {
         laws("prelu", |x| ops::prelu(&x[0], &x[1]))

@@ -17,5 +17,6 @@ mod product;
 mod recurrent;
 mod reduce;
 mod registry;
+mod scan;
 mod sort;
 mod view;

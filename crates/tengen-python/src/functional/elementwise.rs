@@ -258,6 +258,17 @@ fn leaky_relu(py: Python<'_>, inp: Any, negative_slope: f64) -> New {
     wrap(py, ops::leaky_relu(&input(inp)?, negative_slope))
 }
 
+/// inp where |inp| > lambd, else 0, elementwise.
+///
+/// >>> import megengine as mge, megengine.functional as F
+/// >>> F.hardshrink(mge.tensor([-2.0, -0.5, 0.25, 1.0]))
+/// Tensor([-2.  0.  0.  1.], device=xpux:0)
+#[pyfunction]
+#[pyo3(signature = (inp, lambd=0.5))]
+fn hardshrink(py: Python<'_>, inp: Any, lambd: f64) -> New {
+    wrap(py, ops::hardshrink(&input(inp)?, lambd))
+}
+
 /// x limited to lower..upper, elementwise; a bound may be left out, or be a tensor.
 ///
 /// Raises AssertionError if both bounds are left out.
@@ -313,6 +324,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     register_functions(m)?;
     m.add_function(wrap_pyfunction!(pow, m)?)?;
     m.add_function(wrap_pyfunction!(leaky_relu, m)?)?;
+    m.add_function(wrap_pyfunction!(hardshrink, m)?)?;
     m.add_function(wrap_pyfunction!(clip, m)?)?;
     m.add_function(wrap_pyfunction!(r#where, m)?)
 }

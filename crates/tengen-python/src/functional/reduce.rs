@@ -1,10 +1,11 @@
 //! Reductions, and functions that have one at their core.
 
-use super::{Any, New, input};
+use super::{Any, New, input, pair};
 use crate::convert::{Ints, axes, ints};
 use crate::tensor::wrap;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 use tengen::{Tensor, ops};
 
 /// Reductions over axes, each with the value of its example over `[[1, 2], [3, 4]]` along axis 1.
@@ -187,6 +188,39 @@ fn cumsum(py: Python<'_>, inp: Any, axis: isize) -> New {
     wrap(py, ops::cumsum(&input(inp)?, axis))
 }
 
+/// Running products along axis, as cumsum; the gradient is right where elements are 0.
+///
+/// >>> import megengine as mge, megengine.functional as F
+/// >>> F.cumprod(mge.tensor([1.0, 2.0, 3.0]), axis=0)
+/// Tensor([1. 2. 6.], device=xpux:0)
+#[pyfunction]
+fn cumprod(py: Python<'_>, inp: Any, axis: isize) -> New {
+    wrap(py, ops::cumprod(&input(inp)?, axis))
+}
+
+/// Running maxima along axis, and where along it they stand (int32): of equal elements the last.
+/// From a NaN on all are NaN. The gradient goes to the elements at these positions.
+///
+/// >>> import megengine as mge, megengine.functional as F
+/// >>> values, indices = F.cummax(mge.tensor([1.0, 3.0, 2.0]), axis=0)
+/// >>> values, indices
+/// (Tensor([1. 3. 3.], device=xpux:0), Tensor([0 1 1], dtype=int32, device=xpux:0))
+#[pyfunction]
+fn cummax<'py>(inp: Any<'_, 'py>, axis: isize) -> PyResult<Bound<'py, PyTuple>> {
+    pair(inp.py(), ops::cummax(&input(inp)?, axis))
+}
+
+/// Running minima along axis and their positions, as cummax.
+///
+/// >>> import megengine as mge, megengine.functional as F
+/// >>> values, indices = F.cummin(mge.tensor([3.0, 1.0, 2.0]), axis=0)
+/// >>> values, indices
+/// (Tensor([3. 1. 1.], device=xpux:0), Tensor([0 1 1], dtype=int32, device=xpux:0))
+#[pyfunction]
+fn cummin<'py>(inp: Any<'_, 'py>, axis: isize) -> PyResult<Bound<'py, PyTuple>> {
+    pair(inp.py(), ops::cummin(&input(inp)?, axis))
+}
+
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     register_reductions(m)?;
     m.add_function(wrap_pyfunction!(logsumexp, m)?)?;
@@ -196,5 +230,8 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(normalize, m)?)?;
     m.add_function(wrap_pyfunction!(softmax, m)?)?;
     m.add_function(wrap_pyfunction!(logsoftmax, m)?)?;
-    m.add_function(wrap_pyfunction!(cumsum, m)?)
+    m.add_function(wrap_pyfunction!(cumsum, m)?)?;
+    m.add_function(wrap_pyfunction!(cumprod, m)?)?;
+    m.add_function(wrap_pyfunction!(cummax, m)?)?;
+    m.add_function(wrap_pyfunction!(cummin, m)?)
 }
