@@ -64,7 +64,7 @@ pub trait Kind<T>: 'static {
     /// What is kept of the elements so far.
     type Kept: Copy;
     /// What a result has beside its value: its position, or nothing.
-    type At: Copy;
+    type At: Send + Copy;
     /// What is kept of one element.
     fn first(x: T, at: i32) -> Self::Kept;
     /// What is kept with one more.
