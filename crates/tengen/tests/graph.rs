@@ -252,3 +252,45 @@ fn steps_are_taken_in_the_memory_of_values_that_nothing_else_holds() {
     let results = graph.run([images, labels, state].into_iter().chain(values)).unwrap();
     assert_eq!(at(&results[2 + weight]), before);
 }
+
+/// A generator with the quality that test data needs.
+struct Rng(u64);
+impl Rng {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 16) as usize % n
+    }
+}
+
+#[test]
+fn bytes_that_were_changed_are_errors_or_graphs_that_run() {
+    let graph = Training::new(Adam::new(0.1)).unwrap().graph().unwrap();
+    let bytes = graph.encode().unwrap();
+    let (mut rng, mut ran) = (Rng(0x9e37_79b9_7f4a_7c15), 0);
+    for _ in 0..1500 {
+        let mut bad = bytes.clone();
+        for _ in 0..1 + rng.below(3) {
+            let at = rng.below(bad.len());
+            bad[at] = match rng.below(3) {
+                0 => rng.below(256) as u8,
+                1 => bad[at] ^ 1 << rng.below(8),
+                _ => bad[at].wrapping_add(1),
+            };
+        }
+        if rng.below(8) == 0 {
+            bad.truncate(rng.below(bad.len()));
+        }
+        let Ok(graph) = Graph::decode(&bad, Table::all()) else { continue };
+        // Without values of more than a few megabytes.
+        let small = |m: &Meta| m.shape.numel() < 1 << 20;
+        let steps = || graph.steps().iter().flat_map(|s| s.metas());
+        if graph.inputs().iter().chain(steps()).all(small) {
+            let zeros = graph.inputs().iter().map(|m| Tensor::zeros(&m.shape, m.dtype).unwrap());
+            let _: Result<Vec<Tensor>> = graph.run(zeros);
+            ran += 1;
+        }
+    }
+    assert!(ran > 50, "{ran}");
+}

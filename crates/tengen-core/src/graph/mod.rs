@@ -47,6 +47,11 @@ impl Step {
         &self.inputs
     }
 
+    /// Shapes and dtypes of its results.
+    pub fn metas(&self) -> &[Meta] {
+        &self.outputs
+    }
+
     /// The numbers of its results.
     pub fn outputs(&self) -> std::ops::Range<u32> {
         self.first..self.first + self.outputs.len() as u32
