@@ -56,7 +56,7 @@ impl Axes {
     }
 
     /// The shape after reduction.
-    fn reduced(self, shape: &Shape, keepdims: bool) -> Shape {
+    pub(crate) fn reduced(self, shape: &Shape, keepdims: bool) -> Shape {
         let mut out = *shape;
         for d in (0..shape.len()).rev().filter(|d| self.has(*d)) {
             out = if keepdims { out.with(d, 1).unwrap_or(out) } else { out.without(d) };
