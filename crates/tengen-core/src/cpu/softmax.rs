@@ -2,7 +2,7 @@
 
 use crate::cpu::cast_raw;
 use crate::op::{Eval, Meta, Tensors};
-use crate::ops::softmax::{Softmax, SoftmaxGradient, last};
+use crate::ops::softmax::{LogSumExp, LogSumExpGradient, Softmax, SoftmaxGradient, last};
 use crate::{DType, Element, Result, Tensor};
 use bytemuck::Pod;
 use smallvec::smallvec;
@@ -53,6 +53,44 @@ impl Eval for SoftmaxGradient {
         if x[0].numel() == 0 {
             return Ok(smallvec![Tensor::empty(out[0].shape, out[0].dtype)?]);
         }
+        Ok(smallvec![match out[0].dtype {
+            DType::F64 => self.run::<f64>(x[0], x[1])?,
+            _ => self.run::<f32>(x[0], x[1])?,
+        }])
+    }
+}
+
+impl LogSumExp {
+    fn run<T: Float + Element + Pod>(&self, x: &Tensor, out: Meta) -> Result<Tensor> {
+        let mut y = Tensor::empty(out.shape, T::DTYPE)?;
+        let (n, x) = (last(x.shape()), cast_raw(x, T::DTYPE)?.contiguous()?);
+        kernels::logsumexp(n, x.as_slice::<T>()?, y.as_mut_slice::<T>()?);
+        cast_raw(&y, out.dtype)
+    }
+}
+
+impl LogSumExpGradient {
+    fn run<T: Float + Element + Pod>(&self, x: &Tensor, dy: &Tensor) -> Result<Tensor> {
+        let mut dx = Tensor::empty(*x.shape(), T::DTYPE)?;
+        let (n, dtype) = (last(x.shape()), x.dtype());
+        let (x, dy) = (cast_raw(x, T::DTYPE)?.contiguous()?, cast_raw(dy, T::DTYPE)?.contiguous()?);
+        let (x, dy, out) = (x.as_slice::<T>()?, dy.as_slice::<T>()?, dx.as_mut_slice::<T>()?);
+        kernels::logsumexp_backward(n, x, dy, out);
+        cast_raw(&dx, dtype)
+    }
+}
+
+impl Eval for LogSumExp {
+    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
+        Ok(smallvec![match out[0].dtype {
+            DType::F64 => self.run::<f64>(x[0], out[0])?,
+            _ => self.run::<f32>(x[0], out[0])?,
+        }])
+    }
+}
+
+impl Eval for LogSumExpGradient {
+    fn eval(&self, x: &[&Tensor], out: &[Meta]) -> Result<Tensors> {
         Ok(smallvec![match out[0].dtype {
             DType::F64 => self.run::<f64>(x[0], x[1])?,
             _ => self.run::<f32>(x[0], x[1])?,

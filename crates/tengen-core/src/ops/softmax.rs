@@ -1,6 +1,7 @@
 //! Exponentials and their sums, without overflow.
 
-use super::{add, exp, isinf, log, max, mul, reshape, select, sub, sum, transpose};
+use super::axes::Axes;
+use super::{add, exp, expand_dims, isinf, log, max, mul, reshape, select, sub, sum, transpose};
 use crate::autograd::Gradient;
 use crate::op::{Attributes, Described, Entry, Grads, Meta, Metas, Op, Saves, Tensors};
 use crate::shape::{MAX_DIMS, Shape, normalize_axis};
@@ -8,21 +9,104 @@ use crate::{DType, Result, Tensor, apply1, ensure};
 use smallvec::{SmallVec, smallvec};
 
 pub(super) const OPERATORS: &[&[Entry]] = &[&[
+    Entry::of::<LogSumExp>(&["logsumexp"]),
+    Entry::of::<LogSumExpGradient>(&["logsumexp_gradient"]),
     Entry::of::<Softmax>(&["softmax", "logsoftmax"]),
     Entry::of::<SoftmaxGradient>(&["softmax_gradient", "logsoftmax_gradient"]),
 ]];
 
-/// ln Σeˣ over `axes`, without overflow.
+/// ln Σeˣ over the last axis, which goes.
+#[derive(Attributes)]
+pub(crate) struct LogSumExp;
+
+/// Checks what a [`LogSumExp`] is of; gives its description.
+fn log_sum(x: &Described) -> Result<Meta> {
+    let (shape, dtype) = (x.shape(), x.dtype());
+    ensure!(dtype.is_float(), DType, "logsumexp: {x} has no floating-point numbers");
+    let some = shape.last().is_some_and(|n| *n > 0);
+    ensure!(some, Shape, "logsumexp: there is no logarithm of the sum of nothing ({x})");
+    Ok(Meta { shape: shape.without(shape.len() - 1), dtype })
+}
+
+impl Op for LogSumExp {
+    fn name(&self) -> &'static str {
+        "logsumexp"
+    }
+
+    fn promote(&self, x: &[&Described]) -> Result<Option<DType>> {
+        Ok((!x[0].dtype().is_float()).then_some(DType::F32))
+    }
+
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
+        Ok(smallvec![log_sum(x[0])?])
+    }
+
+    fn grad(&self, g: &Gradient) -> Result<Grads> {
+        Ok(smallvec![Some(apply1(LogSumExpGradient, &[g.input(0)?, &g.dy(0)?])?)])
+    }
+
+    fn expand(&self, x: &[&Tensor]) -> Option<Result<Tensors>> {
+        let all = || {
+            let top = max(&x[0].detach(), Some(&[-1]), true)?;
+            // An infinite maximum would give ∞ − ∞.
+            let zero = Tensor::zeros(&[], top.dtype())?;
+            let top = select(&isinf(&top)?, &zero, &top)?;
+            let total = log(&sum(&exp(&sub(x[0], &top)?)?, Some(&[-1]), false)?)?;
+            Ok(smallvec![add(&total, &reshape(&top, total.shape())?)?])
+        };
+        Some(all())
+    }
+}
+
+/// [`LogSumExp`]'s input and dy → dx = softmax(x)·dy.
+#[derive(Attributes)]
+pub(crate) struct LogSumExpGradient;
+
+impl Op for LogSumExpGradient {
+    fn name(&self) -> &'static str {
+        "logsumexp_gradient"
+    }
+    fn takes(&self, inputs: usize) -> bool {
+        inputs == 2
+    }
+
+    fn infer(&self, x: &[&Described]) -> Result<Metas> {
+        let Meta { shape, dtype } = log_sum(x[0])?;
+        let fits = *x[1].shape() == shape && x[1].dtype() == dtype;
+        ensure!(fits, Shape, "{}: {} is no gradient to {dtype}{shape}", self.name(), x[1]);
+        Ok(Meta::one(*x[0].shape(), dtype))
+    }
+
+    fn expand(&self, x: &[&Tensor]) -> Option<Result<Tensors>> {
+        let all = || Ok(smallvec![mul(&softmax(x[0], -1)?, &expand_dims(x[1], &[-1])?)?]);
+        Some(all())
+    }
+
+    fn differentiates_expanded(&self) -> bool {
+        true
+    }
+}
+
+/// ln Σeˣ over `axes` (all, if `None`), without overflow.
+///
+/// ```
+/// use tengen_core::{Tensor, ops};
+/// let x = Tensor::from_slice(&[1000.0f32, 1000.0], &[2])?;
+/// let y = ops::logsumexp(&x, None, false)?;
+/// assert!((y.item()? - (1000.0 + 2f64.ln())).abs() < 1e-4);
+/// # Ok::<(), tengen_core::Error>(())
+/// ```
 ///
 /// # Errors
-/// As [`max`].
+/// As [`max`](super::max).
 pub fn logsumexp(x: &Tensor, axes: Option<&[isize]>, keepdims: bool) -> Result<Tensor> {
-    let top = max(&x.detach(), axes, true)?;
-    // An infinite maximum would give ∞ − ∞.
-    let zero = Tensor::zeros(&[], top.dtype())?;
-    let top = select(&isinf(&top)?, &zero, &top)?;
-    let total = log(&sum(&exp(&sub(x, &top)?)?, axes, keepdims)?)?;
-    add(&total, &reshape(&top, total.shape())?)
+    let (axes, shape) = (Axes::new("logsumexp", axes, x.ndim())?, *x.shape());
+    let (reduced, kept): (Vec<usize>, _) = (0..shape.len()).partition(|d| axes.has(*d));
+    let order: SmallVec<[isize; MAX_DIMS]> =
+        kept.iter().chain(&reduced).map(|d| *d as isize).collect();
+    let count = |of: &[usize]| of.iter().map(|d| shape[*d]).product();
+    let rows = reshape(&transpose(x, &order)?, &[count(&kept), count(&reduced)])?;
+    reshape(&apply1(LogSumExp, &[&rows])?, &axes.reduced(&shape, keepdims))
 }
 
 /// eˣ / Σeˣ over the last axis, or its logarithm.

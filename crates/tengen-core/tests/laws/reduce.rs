@@ -64,6 +64,40 @@ fn reductions_obey_the_laws() {
 }
 
 #[test]
+fn logsumexp_at_once_is_its_composition() {
+    use tengen_core::{GradManager, Var, apply, op::Table};
+    let op = Table::all().build("logsumexp", &[]).unwrap();
+    let inf = f64::INFINITY;
+    let rows = [[1.0, -2.0, 3.0], [1000.0, 999.0, 1000.0], [-inf, 0.0, -1.0], [inf, 0.0, -1.0]];
+    let rows = [rows, [[-inf; 3], [f64::NAN, 0.0, 1.0], [-1000.0, -999.0, -inf], [0.0; 3]]];
+    let data: Vec<f64> = rows.iter().flatten().flatten().copied().collect();
+    for dtype in [DType::F32, DType::F64] {
+        let run = |fused: bool| {
+            let x = ops::cast(&Tensor::from_slice(&data, &[2, 4, 3]).unwrap(), dtype).unwrap();
+            let x = Var::new(x);
+            let mut gm = GradManager::new();
+            gm.attach(&x).unwrap().record().unwrap();
+            let y = match fused {
+                true => apply(op.clone(), &[&x.get()]).unwrap(),
+                false => op.expand(&[&x.get()]).unwrap().unwrap(),
+            };
+            gm.backward(&y[0]).unwrap();
+            [y[0].clone(), x.grad().unwrap().get()].map(|t| t.to_f64_vec().unwrap())
+        };
+        for (got, want) in run(true).concat().into_iter().zip(run(false).concat()) {
+            let same = got == want || got.is_nan() && want.is_nan();
+            assert!(same || (got - want).abs() <= 1e-6 * want.abs(), "{dtype}: {got}, not {want}");
+        }
+    }
+    for shape in [&[2, 0][..], &[]] {
+        let x = Tensor::zeros(shape, DType::F32).unwrap();
+        assert!(apply(op.clone(), &[&x]).is_err());
+    }
+    let x = Tensor::zeros(&[0, 3], DType::F32).unwrap();
+    assert_eq!(*ops::logsumexp(&x, Some(&[1]), true).unwrap().shape(), [0, 1]);
+}
+
+#[test]
 fn every_tie_gets_the_gradient_of_a_maximum() {
     use tengen_core::{GradManager, Var};
     let x = Var::new(Tensor::from_slice(&[3.0f32, 1.0, 3.0], &[3]).unwrap());

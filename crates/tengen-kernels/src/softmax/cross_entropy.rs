@@ -1,6 +1,7 @@
 //! The cross entropy of logits with classes.
 
-use super::logarithm::{Exp, Plain};
+use super::log_sum::Exp;
+use super::logarithm::Plain;
 use super::{exponentials, for_rows, greatest};
 use crate::lanes::{Arch, Float, Kernel, Lane, dispatch};
 use crate::rows::{Parts, load, store, sums};

@@ -1,30 +1,9 @@
 //! The logarithm of softmax.
 
-use super::{for_rows, greatest};
+use super::for_rows;
+use super::log_sum::log_sum;
 use crate::lanes::{Arch, Float, Kernel, Lane, Num, dispatch};
 use crate::rows::{Parts, Terms, load, store, sums};
-
-/// exp(x − m)
-pub(super) struct Exp<'a, L: Lane> {
-    pub x: &'a [L::T],
-    pub m: L,
-}
-impl<L: Lane> Terms<L, 1> for Exp<'_, L> {
-    #[inline(always)]
-    fn at(&self, i: usize, r: usize) -> [L; 1] {
-        [Num::exp(Lane::sub(load::<L>(self.x, i, r), self.m))]
-    }
-}
-
-/// ln Σ exp(x), and the number m that is subtracted from elements first.
-#[inline(always)]
-fn log_sum<L: Lane>(x: &[L::T]) -> (L::T, f64) {
-    let m = greatest::<L>(x);
-    // An infinite maximum would give ∞ − ∞.
-    let m = if m.to_f64().is_infinite() { L::T::default() } else { m };
-    let [sum] = sums(x.len(), &Exp { x, m: L::splat(m) });
-    (m, sum.ln())
-}
 
 struct LogSoftmax<'a, T> {
     n: usize,

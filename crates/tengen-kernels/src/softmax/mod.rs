@@ -1,14 +1,16 @@
 //! Softmax, its logarithm and cross entropy over rows.
 //!
 //! With the greatest element m of a row x and s = Σ exp(x − m), softmax is exp(x − m)/s, its
-//! logarithm x − m − ln s, and the cross entropy with class t is ln s + m − `x[t]`; none overflows.
+//! logarithm x − m − ln s, ln Σ exp(x) is m + ln s, and the cross entropy with class t is ln s + m − `x[t]`; none overflows.
 
 mod cross_entropy;
+mod log_sum;
 mod logarithm;
 #[cfg(test)]
 mod tests;
 
 pub use cross_entropy::{cross_entropy, cross_entropy_backward};
+pub use log_sum::{logsumexp, logsumexp_backward};
 pub use logarithm::{logsoftmax, logsoftmax_backward};
 
 use crate::copy::PAST;
@@ -44,7 +46,13 @@ fn greatest<L: Lane>(x: &[L::T]) -> L::T {
 /// y = exp(x − m) with the greatest element m, and the sum of y. NaN if there is one.
 #[inline(always)]
 fn exponentials<L: Lane>(x: &[L::T], y: &mut [L::T]) -> f64 {
-    let m = L::splat(greatest::<L>(x));
+    exponentials_from::<L>(x, greatest::<L>(x), y)
+}
+
+/// y = exp(x − m), and the sum of y.
+#[inline(always)]
+fn exponentials_from<L: Lane>(x: &[L::T], m: L::T, y: &mut [L::T]) -> f64 {
+    let m = L::splat(m);
     let zero = L::splat(L::T::default());
     let (mut total, n, mut i) = (0.0, x.len(), 0);
     while i < n {

@@ -94,6 +94,39 @@ fn logsoftmax_and_its_gradient_follow_their_formulas() {
 }
 
 #[test]
+fn logsumexp_and_its_gradient_follow_their_formulas() {
+    for n in [1, 3, 16, 40, 5000] {
+        let (x, dy) = (noise(3 * n, 1), noise(3, 2));
+        let (mut want, mut want_dx) = (vec![], vec![]);
+        for (x, dy) in x.chunks(n).zip(&dy) {
+            let top = x.iter().copied().fold(f64::MIN, f64::max);
+            let log = top + x.iter().map(|v| (v - top).exp()).sum::<f64>().ln();
+            want_dx.extend(x.iter().map(|x| dy * (x - log).exp()));
+            want.push(log);
+        }
+        for isa in available() {
+            with_isa(*isa, || {
+                let (mut y, mut dx) = (vec![0.0; 3], x.clone());
+                logsumexp(n, &x, &mut y);
+                logsumexp_backward(n, &x, &dy, &mut dx);
+                close(&y, &want, 1e-13);
+                close(&dx, &want_dx, 1e-11);
+            });
+        }
+    }
+    let run = |x: &[f32]| {
+        let (mut y, mut dx) = ([0.0], vec![0.0; x.len()]);
+        logsumexp(x.len(), x, &mut y);
+        logsumexp_backward(x.len(), x, &[1.0], &mut dx);
+        (y[0], dx)
+    };
+    assert_eq!(run(&[1000.0, 1000.0]), (1000.0 + 2f32.ln(), vec![0.5; 2]));
+    let (y, dx) = run(&[f32::INFINITY, 1.0]);
+    assert!(y == f32::INFINITY && dx[0].is_nan() && dx[1] == 0.0);
+    assert_eq!(run(&[f32::NEG_INFINITY; 3]).0, f32::NEG_INFINITY);
+}
+
+#[test]
 fn cross_entropy_and_its_gradient_follow_their_formulas() {
     for n in [1, 3, 17, 40, 5000] {
         for smooth in [0.0, 0.1, 1.0] {
