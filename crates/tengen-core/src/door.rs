@@ -48,7 +48,7 @@ fn run<O: Op>(op: O, inputs: &[&Tensor]) -> Result<Tensors> {
     );
     if named {
         let device = common_device(inputs);
-        results = results.into_iter().map(|r| r.to_device(device)).collect();
+        results = results.into_iter().map(|r| r.named(device)).collect();
     }
     if tracked {
         autograd::record(op, inputs, &mut results);

@@ -75,7 +75,7 @@ pub(crate) fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
                 to.push(quote! {
                     #apart => #op::variant(#name, ::std::vec![#(#op::Attribute::to_value(#bound)),*])
                 });
-                let reads: Vec<Tokens> = bound.iter().map(|_| quote!(reader.next()?)).collect();
+                let reads: Vec<Tokens> = bound.iter().map(|_| quote!(reader.take()?)).collect();
                 let made = shape(quote!(Self::#ident), &v.fields, &reads);
                 from.push(quote!(#name => #made));
             }

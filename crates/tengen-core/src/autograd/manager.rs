@@ -283,7 +283,7 @@ impl BackwardPass {
         let grads = session.backward(&pairs, &wanted)?;
         for ((var, _, callbacks), grad) in vars.into_iter().zip(grads) {
             let device = var.with(Tensor::device);
-            let mut grad = grad.map(|g| g.to_device(device));
+            let mut grad = grad.map(|g| g.named(device));
             for callback in callbacks {
                 grad = match grad {
                     Some(g) => callback(&var, g)?,

@@ -29,7 +29,7 @@ pub(crate) fn cast_raw(x: &Tensor, dtype: DType) -> Result<Tensor> {
             }, else Ok(()))
         })?,
     }
-    Ok(y.to_device(x.device()))
+    Ok(y.named(x.device()))
 }
 
 /// Elements per task.

@@ -6,13 +6,12 @@
 //! the results. What follows from this, shapes and dtypes of values foremost, is not in the file:
 //! reading infers it again, and so checks it.
 
-use super::{Graph, Id, infer};
+use super::{Graph, Id, Part, infer};
 use crate::files::Array;
-use crate::op::{Meta, Metas, Op, Table, Value};
+use crate::op::{Meta, Table, Value};
 use crate::shape::{MAX_DIMS, Shape};
 use crate::{DType, Error, ErrorKind, Result, Tensor, bail, ensure, ops};
 use smallvec::SmallVec;
-use std::sync::Arc;
 
 const MARK: &[u8] = b"tengen graph 1\n";
 /// How deep lists in attributes can lie within each other.
@@ -74,7 +73,7 @@ impl Graph {
         let constants = r.many("constants", 2, Bytes::constant)?;
         values.extend(constants.iter().cloned());
         let count = r.count("steps", 3)?;
-        let mut parts: Vec<(Arc<dyn Op>, SmallVec<[Id; 4]>, Metas)> = Vec::new();
+        let mut parts: Vec<Part> = Vec::new();
         for i in 0..count {
             let name = r.text("an operator's name")?;
             let attributes = r.many("attributes", 2, |r| {

@@ -24,6 +24,9 @@ use std::sync::Arc;
 /// A value of a graph: inputs come first, then constants, then the results of the steps.
 type Id = u32;
 
+/// An operator, what it reads, and its results.
+type Part = (Arc<dyn Op>, SmallVec<[Id; 4]>, Metas);
+
 /// One operator of a graph.
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -137,7 +140,7 @@ impl Graph {
     fn assemble(
         inputs: Vec<Meta>,
         constants: Vec<Tensor>,
-        parts: Vec<(Arc<dyn Op>, SmallVec<[Id; 4]>, Metas)>,
+        parts: Vec<Part>,
         outputs: Vec<Id>,
     ) -> Graph {
         let mut next = (inputs.len() + constants.len()) as Id;

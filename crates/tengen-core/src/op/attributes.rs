@@ -101,14 +101,14 @@ impl<'a> Reader<'a> {
         };
         let Some(value) = found else { bail!(Value, "{}: attribute {name} is missing", self.what) };
         self.taken += 1;
-        T::from_value(value).map_err(|e| e.context(&format!("{}: attribute {name}", self.what)))
+        T::from_value(value).map_err(|e| e.context(format_args!("{}: attribute {name}", self.what)))
     }
 
     /// The next value.
     ///
     /// # Errors
     /// As [`Reader::field`].
-    pub fn next<T: Attribute>(&mut self) -> Result<T> {
+    pub fn take<T: Attribute>(&mut self) -> Result<T> {
         self.field("")
     }
 

@@ -109,11 +109,11 @@ impl Tensor {
             }
             _ => self.clone(),
         };
-        if device.is_far() { home.moved_to(device) } else { Ok(home.to_device(device)) }
+        if device.is_far() { home.moved_to(device) } else { Ok(home.named(device)) }
     }
 
     /// The same value under another name of the host. Gradients flow through.
-    pub(crate) fn to_device(mut self, device: Device) -> Tensor {
+    pub(crate) fn named(mut self, device: Device) -> Tensor {
         if self.inner.device == device || device.is_far() || self.is_far() {
             return self;
         }

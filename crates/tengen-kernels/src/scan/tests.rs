@@ -71,7 +71,8 @@ fn extrema_keep_nan() {
     let x = [1.0, f32::NAN, 3.0, f32::NAN, f32::INFINITY];
     for inner in [1, 2] {
         let src: Vec<f32> = x.iter().flat_map(|v| vec![*v; inner]).collect();
-        let run = |f: fn(&[f32], usize, usize, bool, &mut [f32], &mut [i32])| {
+        type Scan = fn(&[f32], usize, usize, bool, &mut [f32], &mut [i32]);
+        let run = |f: Scan| {
             let (mut dst, mut at) = (src.clone(), vec![0; src.len()]);
             f(&src, 5, inner, false, &mut dst, &mut at);
             (dst, at)

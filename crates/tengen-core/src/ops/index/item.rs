@@ -142,7 +142,7 @@ fn fit(plan: &Plan, x: &Tensor, value: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// As [`getitem`]; Shape: `value` cannot be broadcast.
 pub fn setitem(x: &Tensor, index: &[Index], value: &Tensor) -> Result<Tensor> {
-    Ok(replaced(x, index, value)?.to_device(x.device()))
+    Ok(replaced(x, index, value)?.named(x.device()))
 }
 
 fn replaced(x: &Tensor, index: &[Index], value: &Tensor) -> Result<Tensor> {

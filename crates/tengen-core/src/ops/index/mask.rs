@@ -88,7 +88,7 @@ pub fn nonzero(x: &Tensor) -> Result<SmallVec<[Tensor; MAX_DIMS]>> {
 pub fn cond_take(mask: &Tensor, x: &Tensor) -> Result<(Tensor, Tensor)> {
     let same = mask.shape() == x.shape();
     ensure!(same, Shape, "cond_take: the mask {mask} has not the shape of {x}");
-    let at = positions("cond_take", mask)?.to_device(x.device());
+    let at = positions("cond_take", mask)?.named(x.device());
     Ok((take(&reshape(x, &[x.numel()])?, 0, &at)?, at))
 }
 
