@@ -22,7 +22,8 @@ impl Tensor {
     /// other handle ever sees the change.
     ///
     /// # Errors
-    /// DType: `T` is not this tensor's element type. Memory: a copy cannot be had.
+    /// DType: `T` is not this tensor's element type. Memory: a copy cannot be had. Value: there is no
+    /// value yet. Device: it is elsewhere.
     pub fn as_mut_slice<T: Element + Pod>(&mut self) -> Result<&mut [T]> {
         self.expect_dtype(T::DTYPE)?;
         self.make_unique()?;
@@ -45,6 +46,7 @@ impl Tensor {
 
     /// Copies the value unless this is its only handle and it is contiguous.
     pub(crate) fn make_unique(&mut self) -> Result<()> {
+        self.expect_value()?;
         let alone = Arc::get_mut(&mut self.inner).is_some_and(|inner| {
             inner.prepared.clear();
             inner.contiguous
