@@ -124,6 +124,11 @@ impl Graph {
         self.outputs.iter().map(|id| metas[*id as usize]).collect()
     }
 
+    /// The values that steps read besides inputs and each other's results.
+    pub fn constants(&self) -> &[Tensor] {
+        &self.constants
+    }
+
     /// The operators, in the order in which they run.
     pub fn steps(&self) -> &[Step] {
         &self.steps

@@ -72,7 +72,9 @@ impl Op for RowsGradient {
         let (rows, classes, dy) = (x[0], x[1], x[2]);
         let all = || {
             let n = last(rows.shape());
-            let target = cast(&one_hot(&cast(classes, DType::I64)?, n)?, dy.dtype())?;
+            // A few labels come along from the host, but not what is made of them there.
+            let classes = cast(classes, DType::I64)?.to(rows.device())?;
+            let target = cast(&one_hot(&classes, n)?, dy.dtype())?;
             let most = Tensor::full(&[], 1.0 - self.smooth, dy.dtype())?;
             let level = Tensor::full(&[], self.smooth / n.max(1) as f64, dy.dtype())?;
             let p = softmax(&cast(rows, dy.dtype())?, -1)?;

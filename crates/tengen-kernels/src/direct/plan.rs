@@ -310,8 +310,8 @@ impl Part {
     /// About how many elements of a plane that part is, if they lie one after the other.
     pub(super) fn span(&self) -> usize {
         match self.image.0 {
-            1 => self.layout.columns * self.columns.step,
-            _ => self.layout.rows * self.rows.step * self.image.1,
+            1 => self.layout.columns.saturating_mul(self.columns.step),
+            _ => self.layout.rows.saturating_mul(self.rows.step).saturating_mul(self.image.1),
         }
     }
 

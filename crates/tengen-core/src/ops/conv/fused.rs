@@ -148,6 +148,8 @@ impl Op for Fused {
     }
 
     fn infer(&self, x: &[&Described]) -> Result<Metas> {
+        let forward = self.conv.pass == Pass::Forward;
+        ensure!(forward, Value, "conv2d_fused: only convolutions forwards are followed by more");
         let bias = 2 + usize::from(self.bias);
         let out = self.conv.infer(&x[..bias])?;
         if self.residual {

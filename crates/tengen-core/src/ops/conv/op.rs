@@ -52,7 +52,9 @@ impl Conv {
         let name = self.name();
         let (n, c, image, k, filter) = match self.pass {
             Pass::Forward => (sa[0], sa[1], (sa[2], sa[3]), sb[0], (sb[2], sb[3])),
-            Pass::ToInput(h, w) => (sa[0], sb[1] * p.groups, (h, w), sb[0], (sb[2], sb[3])),
+            Pass::ToInput(h, w) => {
+                (sa[0], sb[1].saturating_mul(p.groups), (h, w), sb[0], (sb[2], sb[3]))
+            }
             Pass::ToFilter(r, s) => (sa[0], sa[1], (sa[2], sa[3]), sb[1], (r, s)),
         };
         ensure!(

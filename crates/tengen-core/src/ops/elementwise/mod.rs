@@ -255,6 +255,9 @@ impl<M: Elementwise<N>, const N: usize> Op for MapGradient<M, N> {
         if xs.len() != count || xs.iter().any(|x| x.dtype() != dy.dtype()) {
             bail!(Value, "{}: takes {count} inputs of the gradient's dtype, and it", M::GRADIENT);
         }
+        if !dy.dtype().is_float() || (self.by_value && !M::BY_VALUE.contains(&dy.dtype())) {
+            bail!(DType, "{}: no gradient of {} is found so", M::GRADIENT, dy.dtype());
+        }
         let equal = xs.iter().all(|x| x.shape() == dy.shape());
         if !equal && broadcast_all(M::GRADIENT, inputs)? != *dy.shape() {
             bail!(Shape, "{}: inputs do not broadcast to dy {dy}", M::GRADIENT);

@@ -1,10 +1,10 @@
 //! Elements along an axis by index: gathered, scattered, added.
 
 use super::region::{Part, Parts, assign, region, zeros_of};
-use super::{expect_axis, expect_index};
+use super::{expect_axis, expect_index, places};
 use crate::autograd::Gradient;
 use crate::op::{Attributes, Described, Grads, Meta, Metas, Op, Saves};
-use crate::ops::{arange, cast, equal, expand_dims, reshape, select, squeeze};
+use crate::ops::{cast, equal, expand_dims, select, squeeze};
 use crate::shape::{Shape, normalize_axis};
 use crate::{DType, Result, Tensor, apply1, bail, ensure};
 
@@ -124,8 +124,7 @@ impl Op for Scatter {
 
 /// Which indices are not overwritten by an equal one after them.
 fn winners(index: &Tensor, shape: &Shape, axis: usize) -> Result<Tensor> {
-    let order = arange(0, index.numel() as i64, 1, DType::I64)?;
-    let order = reshape(&order, index.shape())?.to(index.device())?;
+    let order = places(index)?;
     let placed = apply1(Scatter { axis }, &[&zeros_of(shape, DType::I64)?, index, &order])?;
     equal(&apply1(Gather::along(axis), &[&placed, index])?, &order)
 }

@@ -18,9 +18,10 @@ pub(crate) use region::{Assign, Part, Parts, Region, assign, region, zeros_of};
 pub(crate) use rows::{IndexAdd, Put, Take};
 pub use rows::{index_add, take};
 
+use super::{cast, cumsum, equal, reshape};
 use crate::op::{Described, Entry};
 use crate::shape::Shape;
-use crate::{Error, ErrorKind, Result, ensure};
+use crate::{DType, Error, ErrorKind, Result, Tensor, ensure};
 use std::fmt::Display;
 
 pub(super) const OPERATORS: &[&[Entry]] = &[&[
@@ -37,6 +38,12 @@ pub(super) const OPERATORS: &[&[Entry]] = &[&[
     Entry::of::<CountNonzero>(&["count_nonzero"]),
     Entry::of::<Positions>(&["positions"]),
 ]];
+
+/// The place of every index among the indices, from 1 on, computed where they are; i64.
+fn places(index: &Tensor) -> Result<Tensor> {
+    let one = cast(&equal(index, index)?, DType::I64)?;
+    reshape(&cumsum(&reshape(&one, &[one.numel()])?, 0)?, index.shape())
+}
 
 fn expect_index(op: &str, index: &Described) -> Result<()> {
     ensure!(index.dtype().is_int(), DType, "{op}: indices must be integers, not {index}");

@@ -1,10 +1,10 @@
 //! Slices along an axis by index: taken, replaced, added to.
 
 use super::region::zeros_of;
-use super::{expect_axis, expect_index};
+use super::{expect_axis, expect_index, places};
 use crate::autograd::Gradient;
 use crate::op::{Attributes, Described, Grads, Meta, Metas, Op, Saves};
-use crate::ops::{arange, equal, reshape, select};
+use crate::ops::{equal, reshape, select};
 use crate::shape::{MAX_DIMS, Shape, normalize_axis};
 use crate::{DType, Result, Tensor, apply1, bail, ensure};
 use smallvec::SmallVec;
@@ -160,8 +160,7 @@ fn merged(shape: &Shape, axis: usize, count: usize) -> Result<Shape> {
 
 /// Which indices into an axis of extent `n` are not overwritten by an equal one after them.
 fn winners(index: &Tensor, n: usize) -> Result<Tensor> {
-    let order = arange(0, index.numel() as i64, 1, DType::I64)?;
-    let order = reshape(&order, index.shape())?.to(index.device())?;
+    let order = places(index)?;
     let placed = put(&zeros_of(&Shape::new(&[n])?, DType::I64)?, 0, 1, index, &order)?;
     equal(&take(&placed, 0, index)?, &order)
 }

@@ -49,7 +49,7 @@ impl Norm {
         let image = shape.iter().skip(2).product::<usize>();
         match self.over {
             Over::Batch => [c, c, n * image],
-            Over::Groups(g) => [n * g, c, c / g * image],
+            Over::Groups(g) => [n.saturating_mul(g), c, c / g * image],
             Over::Last(k) => {
                 let (lead, last) = shape.split_at(shape.len() - k);
                 let len = last.iter().product();
@@ -108,6 +108,7 @@ impl Op for Norm {
 
     fn infer(&self, x: &[&Described]) -> Result<Metas> {
         let (name, shape) = (self.name(), x[0].shape());
+        ensure!(x[0].dtype().is_float(), DType, "{name}: works on floats, not {}", x[0]);
         match self.over {
             Over::Batch => {
                 ensure!(shape.len() >= 2, Shape, "{name}: inp must be [n, c, …], not {}", x[0])
@@ -121,6 +122,7 @@ impl Op for Norm {
             Over::Last(k) => ensure!(k <= shape.len(), Shape, "{name}: {} has not {k} axes", x[0]),
         }
         let [units, affine, _] = self.extents(shape);
+        let wide = arithmetic(x[0].dtype());
         for (what, t) in [("weight", self.weight(x)), ("bias", self.bias(x))] {
             if let Some(t) = t {
                 ensure!(
@@ -130,9 +132,10 @@ impl Op for Norm {
                     t.numel(),
                     x[0]
                 );
+                ensure!(t.dtype() == wide, DType, "{name}: {what} must be {wide}, not {t}");
             }
         }
-        let statistics = Meta { shape: Shape::new(&[units])?, dtype: arithmetic(x[0].dtype()) };
+        let statistics = Meta { shape: Shape::new(&[units])?, dtype: wide };
         Ok(smallvec![Meta { shape: *shape, dtype: x[0].dtype() }, statistics, statistics])
     }
 

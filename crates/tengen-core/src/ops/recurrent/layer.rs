@@ -106,6 +106,9 @@ impl Op for LayerGradient {
 
     fn infer(&self, x: &[&Described]) -> Result<Metas> {
         let inputs = self.layer.inputs();
+        let dtype = x[X].dtype();
+        let alike = dtype.is_float() && x[..inputs].iter().all(|t| t.dtype() == dtype);
+        ensure!(alike, DType, "{}: inputs must be floats of one dtype", self.name());
         let out = self.layer.infer(&x[..inputs])?;
         let (visible, hidden) = out.split_at(self.layer.visible());
         let given = &x[inputs..];
