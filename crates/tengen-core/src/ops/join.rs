@@ -333,7 +333,14 @@ pub fn pad(x: &Tensor, widths: &[(usize, usize)], padding: Padding) -> Result<Te
             }
         };
         let index: Vec<i64> = (0..shape[axis]).map(source).collect();
-        let index = Tensor::from_slice(&index, &[index.len()])?.to(x.device())?;
+        let mut index = Tensor::from_slice(&index, &[index.len()])?;
+        if i32::try_from(n).is_ok() {
+            index = cast(&index, DType::I32)?;
+        }
+        // A few places come along from the host; more of them are copied.
+        if !index.is_small() {
+            index = index.to(x.device())?;
+        }
         y = take(&y, axis as isize, &index)?;
     }
     Ok(y)
